@@ -1,0 +1,9 @@
+//! A global allocator whose heap survives crashes.
+//!
+//! Layers, from the ground up; each may import only from those before it that
+//! `tests/tidy.rs` lists for it.
+
+#[cfg(not(all(target_os = "linux", target_pointer_width = "64", target_endian = "little")))]
+compile_error!("stillheap supports 64-bit little-endian Linux only");
+
+pub mod base;
