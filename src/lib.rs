@@ -6,4 +6,7 @@
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64", target_endian = "little")))]
 compile_error!("stillheap supports 64-bit little-endian Linux only");
 
+pub mod arena;
 pub mod base;
+pub mod heap;
+pub mod os;

@@ -1,10 +1,12 @@
-//! The ground layer: units as types, checksums, and the switch between real and
+//! The ground layer: units as types, bitmaps, checksums, and the switch between real and
 //! modelled synchronisation. Pure code; imports nothing of the crate.
 
+mod bitmap;
 mod checksum;
 pub(crate) mod sync;
 mod units;
 
+pub use bitmap::{LayeredBitmap, all, fill, find_clear_run};
 pub use checksum::{Digest, crc32, digest};
 pub use units::{
     CELL_SIZE, CHUNK_SIZE, CHUNKS_PER_CELL, CellIndex, ChunkIndex, PAGE_SIZE, PAGES_PER_CELL,

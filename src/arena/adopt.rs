@@ -1,0 +1,300 @@
+//! Taking in cells that an image has just put into the arena.
+//!
+//! Nothing in them is believed: every entry is checked before it is used, and a cell whose
+//! tables contradict themselves is refused as a whole. What the heap keeps in page entries
+//! and live maps it checks itself.
+
+use crate::arena::Arena;
+use crate::arena::layout::{CELL_MAGIC, ChunkKind, PageEntry, PageTag, Purpose};
+use crate::base::sync::Ordering::Relaxed;
+use crate::base::{self, CHUNKS_PER_CELL, CellIndex, ChunkIndex, PAGES_PER_CELL, PAGES_PER_CHUNK};
+use std::io;
+
+/// What is wrong with a cell's tables.
+#[derive(Debug, thiserror::Error)]
+pub enum CellDamage {
+    /// The cell's header is not one.
+    #[error("cell {cell}: its header says {found:#x} where {CELL_MAGIC:#x} is expected")]
+    Magic {
+        /// The cell's number.
+        cell: u32,
+        /// The header's first word.
+        found: u64,
+    },
+    /// The header is another cell's.
+    #[error("cell {cell}: its header is that of cell {found}")]
+    Misplaced {
+        /// The cell's number.
+        cell: u32,
+        /// The number in the header.
+        found: u32,
+    },
+    /// The span is empty, leaves its space, or meets cells already in use.
+    #[error("cell {cell}: a span of {span} cells does not fit there")]
+    Span {
+        /// The cell's number.
+        cell: u32,
+        /// Cells in the span.
+        span: u32,
+    },
+    /// A chunk's entry contradicts itself or its neighbours.
+    #[error("chunk {chunk} of cell {cell}: {what} (found {found})")]
+    Chunk {
+        /// The cell's number.
+        cell: u32,
+        /// The chunk's place in the cell.
+        chunk: u32,
+        /// What is wrong.
+        what: &'static str,
+        /// The value found.
+        found: u64,
+    },
+    /// A page's entry does.
+    #[error("page {page} of chunk {chunk} of cell {cell}: {what} (found {found:#x})")]
+    Page {
+        /// The cell's number.
+        cell: u32,
+        /// The chunk's place in the cell.
+        chunk: u32,
+        /// The page's place in the chunk.
+        page: u32,
+        /// What is wrong.
+        what: &'static str,
+        /// The entry found.
+        found: u32,
+    },
+    /// The system refuses memory for the side table.
+    #[error("no memory for the tables of cell {cell}: {source}")]
+    Memory {
+        /// The cell's number.
+        cell: u32,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl Arena {
+    /// Takes in the cell (or span) that starts at `cell`, whose memory the caller has mapped,
+    /// `mapped_cells` cells of it. Gives the number of cells in the span.
+    ///
+    /// On an error the cell is not live; its memory stays the caller's.
+    ///
+    /// # Errors
+    /// See [`CellDamage`].
+    pub(crate) fn adopt_cell(&self, cell: CellIndex, mapped_cells: u32) -> Result<u32, CellDamage> {
+        let memory = |source| CellDamage::Memory { cell: cell.0, source };
+        self.side.commit_notes(cell).map_err(memory)?;
+        // Live for a moment, so that its tables can be read.
+        self.make_live(cell, 1);
+        let span = self.check_cell(cell, mapped_cells);
+        if let Ok(span) = span {
+            for later in 1..span {
+                let later = CellIndex(cell.0 + later);
+                if let Err(source) = self.side.commit_notes(later) {
+                    self.set_cell_state(cell, 0);
+                    return Err(memory(source));
+                }
+            }
+            self.make_live(cell, span);
+            self.enter_side(cell);
+        } else {
+            self.set_cell_state(cell, 0);
+        }
+        span
+    }
+
+    /// Marks the chunks of an adopted cell as mappings of a file.
+    pub(crate) fn mark_file_backed(&self, cell: CellIndex, cells: u32) {
+        let first = cell.first_chunk().0;
+        for chunk in first..first + cells * CHUNKS_PER_CELL {
+            self.side.file_backed().set(chunk);
+        }
+    }
+
+    /// Undoes [`Arena::adopt_cell`]: the cell becomes bare address space.
+    pub(crate) fn reject_cell(&self, cell: CellIndex) {
+        let count = self.span_cells(cell);
+        for chunk in Self::data_chunks(cell) {
+            self.side.free_chunks().clear(chunk.0);
+            for purpose in Purpose::ALL {
+                self.side.roomy(purpose).clear(chunk.0);
+            }
+        }
+        self.abandon_cells(cell, count);
+    }
+
+    fn enter_side(&self, cell: CellIndex) {
+        for chunk in Self::data_chunks(cell) {
+            match self.kind(chunk) {
+                Some(ChunkKind::Free) => self.side.free_chunks().set(chunk.0),
+                Some(ChunkKind::Paged) => {
+                    if let Some(purpose) = self.purpose(chunk) {
+                        self.side.roomy(purpose).set(chunk.0);
+                        self.side.hint(chunk).store(u32::MAX, Relaxed);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Checks a live cell's own tables; gives the cells in its span.
+    pub(crate) fn check_cell(&self, cell: CellIndex, mapped_cells: u32) -> Result<u32, CellDamage> {
+        let number = cell.0;
+        let Some(header) = self.cell_header(cell) else {
+            return Err(CellDamage::Magic { cell: number, found: 0 });
+        };
+        let found = header.magic.load(Relaxed);
+        if found != CELL_MAGIC {
+            return Err(CellDamage::Magic { cell: number, found });
+        }
+        let found = header.cell.load(Relaxed);
+        if found != number {
+            return Err(CellDamage::Misplaced { cell: number, found });
+        }
+        let span = header.span.load(Relaxed);
+        let space_end = match number < self.main_cells().end {
+            true => self.main_cells().end,
+            false => self.boot_cells().end,
+        };
+        if span == 0 || span > mapped_cells || number + span > space_end {
+            return Err(CellDamage::Span { cell: number, span });
+        }
+        let mut chunks = Self::data_chunks(cell);
+        if span > 1 {
+            chunks.try_for_each(|chunk| self.check_span_chunk(chunk, span))?;
+        } else {
+            chunks.try_for_each(|chunk| self.check_chunk(chunk))?;
+        }
+        Ok(span)
+    }
+
+    fn check_span_chunk(&self, chunk: ChunkIndex, span: u32) -> Result<(), CellDamage> {
+        let head = chunk.within_cell() == 1;
+        let wanted = if head { ChunkKind::LargeHead } else { ChunkKind::LargeBody };
+        let kind = self.checked_kind(chunk)?;
+        if kind != wanted {
+            return Err(damage(chunk, "a span holds one large block only", kind as u64));
+        }
+        let Some(slot) = self.slot(chunk) else { return Ok(()) };
+        let offset = slot.entry.offset.load(Relaxed);
+        if !head {
+            return match offset == chunk.within_cell() - 1 {
+                true => Ok(()),
+                false => Err(damage(chunk, "wrong distance to its block's head", offset.into())),
+            };
+        }
+        let room = u64::from(span) * u64::from(PAGES_PER_CELL) - u64::from(PAGES_PER_CHUNK);
+        let pages = slot.entry.run_pages.load(Relaxed);
+        if pages == 0 || u64::from(offset) + u64::from(pages) > room {
+            return Err(damage(chunk, "a large block leaves its span", pages.into()));
+        }
+        Ok(())
+    }
+
+    fn check_chunk(&self, chunk: ChunkIndex) -> Result<(), CellDamage> {
+        match self.checked_kind(chunk)? {
+            ChunkKind::Free => Ok(()),
+            ChunkKind::Paged => self.check_paged(chunk),
+            ChunkKind::LargeHead => self.check_large(chunk),
+            ChunkKind::LargeBody => {
+                let Some(slot) = self.slot(chunk) else { return Ok(()) };
+                let back = slot.entry.offset.load(Relaxed);
+                let head = chunk.within_cell().checked_sub(back).filter(|&head| head >= 1);
+                let covered = head.is_some_and(|head| {
+                    let head = ChunkIndex(chunk.cell().first_chunk().0 + head);
+                    let full =
+                        self.slot(head).map(|s| s.entry.run_pages.load(Relaxed) / PAGES_PER_CHUNK);
+                    back > 0
+                        && self.kind(head) == Some(ChunkKind::LargeHead)
+                        && full.is_some_and(|full| back < full)
+                });
+                match covered {
+                    true => Ok(()),
+                    false => Err(damage(chunk, "belongs to no large block", back.into())),
+                }
+            }
+        }
+    }
+
+    fn checked_kind(&self, chunk: ChunkIndex) -> Result<ChunkKind, CellDamage> {
+        let Some(slot) = self.slot(chunk) else { return Ok(ChunkKind::Free) };
+        let kind = slot.entry.kind.load(Relaxed);
+        let purpose = slot.entry.purpose.load(Relaxed);
+        let decoded =
+            ChunkKind::decode(kind).ok_or_else(|| damage(chunk, "unknown kind", kind.into()))?;
+        Purpose::decode(purpose).ok_or_else(|| damage(chunk, "unknown purpose", purpose.into()))?;
+        Ok(decoded)
+    }
+
+    fn check_large(&self, head: ChunkIndex) -> Result<(), CellDamage> {
+        let Some(slot) = self.slot(head) else { return Ok(()) };
+        let pages = slot.entry.run_pages.load(Relaxed);
+        let offset = slot.entry.offset.load(Relaxed);
+        let room = (CHUNKS_PER_CELL - head.within_cell()) * PAGES_PER_CHUNK;
+        if pages < PAGES_PER_CHUNK || pages > room || offset != 0 {
+            return Err(damage(head, "a large block leaves its cell", pages.into()));
+        }
+        for back in 1..pages / PAGES_PER_CHUNK {
+            let chunk = ChunkIndex(head.0 + back);
+            let kind = self.checked_kind(chunk)?;
+            if kind != ChunkKind::LargeBody {
+                return Err(damage(chunk, "is not the body of the block before it", kind as u64));
+            }
+        }
+        let tail = pages % PAGES_PER_CHUNK;
+        let last = ChunkIndex(head.0 + pages / PAGES_PER_CHUNK);
+        if tail > 0 && self.checked_kind(last)? != ChunkKind::Paged {
+            return Err(damage(last, "does not hold the tail of the block before it", tail.into()));
+        }
+        Ok(())
+    }
+
+    /// The used map and the entries agree, and large tails belong to the block before.
+    fn check_paged(&self, chunk: ChunkIndex) -> Result<(), CellDamage> {
+        let Some(slot) = self.slot(chunk) else { return Ok(()) };
+        let tail = self.tail_before(chunk);
+        for page in 0..PAGES_PER_CHUNK {
+            let bits = slot.pages[page as usize].load(Relaxed);
+            let wrong = |what| CellDamage::Page {
+                cell: chunk.cell().0,
+                chunk: chunk.within_cell(),
+                page,
+                what,
+                found: bits,
+            };
+            let entry = PageEntry::decode(bits).ok_or_else(|| wrong("unknown tag"))?;
+            let used = base::all(&slot.entry.used, page, 1, true);
+            if used != (entry.tag != PageTag::None) {
+                return Err(wrong("the chunk's map of used pages says otherwise"));
+            }
+            if (page < tail) != (entry.tag == PageTag::LargeTail) {
+                return Err(wrong("the large block before it ends elsewhere"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Pages at the chunk's start that are the tail of a large block.
+    fn tail_before(&self, chunk: ChunkIndex) -> u32 {
+        let mut before = chunk;
+        while before.within_cell() > 1 {
+            before = ChunkIndex(before.0 - 1);
+            match self.kind(before) {
+                Some(ChunkKind::LargeBody) => {}
+                Some(ChunkKind::LargeHead) => {
+                    let Some(slot) = self.slot(before) else { return 0 };
+                    let end =
+                        before.first_page().0.saturating_add(slot.entry.run_pages.load(Relaxed));
+                    return end.saturating_sub(chunk.first_page().0).min(PAGES_PER_CHUNK);
+                }
+                _ => return 0,
+            }
+        }
+        0
+    }
+}
+
+fn damage(chunk: ChunkIndex, what: &'static str, found: u64) -> CellDamage {
+    CellDamage::Chunk { cell: chunk.cell().0, chunk: chunk.within_cell(), what, found }
+}

@@ -1,0 +1,154 @@
+//! Claiming cells and giving them up.
+//!
+//! In the main space the lowest cells come first. In the boot space places are picked at
+//! random, so that a process and the image that it will open hardly ever want the same cell.
+#![allow(unsafe_code, reason = "gives memory to cells and takes it back")]
+
+use crate::arena::layout::CELL_MAGIC;
+use crate::arena::side::{HEAD, PLAIN, UNUSED};
+use crate::arena::{Arena, Space};
+use crate::base::sync::Ordering::Relaxed;
+use crate::base::{CELL_SIZE, CHUNK_SIZE, CellIndex, ChunkIndex};
+use crate::os::map;
+use std::io;
+
+/// Random places tried in the boot space before a search in order.
+const BOOT_TRIES: u32 = 64;
+
+impl Space {
+    /// Claims `count` consecutive unused cells of the window as one span and makes them live.
+    pub(super) fn claim_cells(&mut self, arena: &Arena, count: u32) -> Option<CellIndex> {
+        let first = match self.in_main(arena) {
+            true => self.lowest_unused(arena, count)?,
+            false => self.random_unused(arena, count)?,
+        };
+        arena.commit_cells(first, count).ok()?;
+        arena.make_live(first, count);
+        let header = arena.cell_header(first)?;
+        header.magic.store(CELL_MAGIC, Relaxed);
+        header.cell.store(first.0, Relaxed);
+        header.span.store(count, Relaxed);
+        for chunk in Arena::data_chunks(first) {
+            arena.side.free_chunks().set(chunk.0);
+        }
+        Some(first)
+    }
+
+    /// Makes main cell 0 live, which holds the superblock. Its state must be unused.
+    ///
+    /// # Errors
+    /// What the system says when it refuses the memory.
+    pub fn claim_first_cell(&mut self, arena: &Arena) -> io::Result<()> {
+        let cell = self.claim_cells(arena, 1).ok_or(io::ErrorKind::OutOfMemory)?;
+        if cell.0 == 0 { Ok(()) } else { Err(io::ErrorKind::AlreadyExists.into()) }
+    }
+
+    /// Gives up a cell (or the span that it heads) with all that lies in it.
+    pub(super) fn release_cells(&mut self, arena: &Arena, head: CellIndex) {
+        let count = arena.span_cells(head);
+        for chunk in Arena::data_chunks(head) {
+            arena.side.free_chunks().clear(chunk.0);
+        }
+        arena.abandon_cells(head, count);
+    }
+
+    fn lowest_unused(&self, arena: &Arena, count: u32) -> Option<CellIndex> {
+        let mut run = 0;
+        for cell in self.window.clone() {
+            run = if arena.is_live(CellIndex(cell)) { 0 } else { run + 1 };
+            if run == count {
+                return Some(CellIndex(cell + 1 - count));
+            }
+        }
+        None
+    }
+
+    fn random_unused(&mut self, arena: &Arena, count: u32) -> Option<CellIndex> {
+        let places = (self.window.end - self.window.start).checked_sub(count - 1)?;
+        for _ in 0..BOOT_TRIES {
+            let random = u32::try_from(self.next_random() >> 32).unwrap_or(0);
+            let first = self.window.start + random % places.max(1);
+            if (first..first + count).all(|cell| !arena.is_live(CellIndex(cell))) {
+                return Some(CellIndex(first));
+            }
+        }
+        self.lowest_unused(arena, count)
+    }
+
+    /// splitmix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014).
+    fn next_random(&mut self) -> u64 {
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.random;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+}
+
+impl Arena {
+    /// Gives memory to cells that are about to go live.
+    pub(super) fn commit_cells(&self, first: CellIndex, count: u32) -> io::Result<()> {
+        let (start, len) = (self.base() + first.offset(), count as usize * CELL_SIZE);
+        // SAFETY: unused cells of the reservation; nobody has a pointer into them.
+        unsafe { map::commit(start, len)? };
+        self.advise(first, count);
+        (first.0..first.0 + count).try_for_each(|cell| self.side.commit_notes(CellIndex(cell)))
+    }
+
+    /// Huge pages for data, small ones for metadata, of which little is touched.
+    pub(super) fn advise(&self, first: CellIndex, count: u32) {
+        let (start, len) = (self.base() + first.offset(), count as usize * CELL_SIZE);
+        map::advise_huge(start, CHUNK_SIZE, false);
+        map::advise_huge(start + CHUNK_SIZE, len - CHUNK_SIZE, true);
+    }
+
+    /// Sets the states of a cell, or of a span.
+    pub(super) fn make_live(&self, first: CellIndex, count: u32) {
+        for back in 1..count {
+            self.set_cell_state(CellIndex(first.0 + back), HEAD + back);
+        }
+        self.set_cell_state(first, if count == 1 { PLAIN } else { HEAD });
+    }
+
+    /// Turns live cells back into bare address space. The side table's free-chunk bits are
+    /// the caller's to clear.
+    pub(super) fn abandon_cells(&self, first: CellIndex, count: u32) {
+        for cell in first.0..first.0 + count {
+            self.set_cell_state(CellIndex(cell), UNUSED);
+            for chunk in 0..crate::base::CHUNKS_PER_CELL {
+                self.side.file_backed().clear(CellIndex(cell).first_chunk().0 + chunk);
+            }
+        }
+        let (start, len) = (self.base() + first.offset(), count as usize * CELL_SIZE);
+        // SAFETY: the cells' blocks have all been freed, so nothing refers to their contents.
+        // If the kernel refuses, the memory stays mapped and unused, which harms nobody.
+        let _ = unsafe { map::decommit(start, len) };
+    }
+
+    /// Takes the memory of a free chunk back; it reads as zero afterwards.
+    pub(super) fn drop_memory(&self, chunk: ChunkIndex) {
+        let start = self.chunk_address(chunk);
+        if self.side.file_backed().get(chunk.0) {
+            // SAFETY: the chunk is free: nothing refers to it. A file mapping must be replaced,
+            // not discarded, or the file's bytes would show again.
+            let renewed = unsafe { map::renew(start, CHUNK_SIZE) };
+            if renewed.is_ok() {
+                self.side.file_backed().clear(chunk.0);
+                map::advise_huge(start, CHUNK_SIZE, true);
+                return;
+            }
+            return self.wipe(chunk);
+        }
+        // SAFETY: the chunk is free and anonymous.
+        if unsafe { map::discard(start, CHUNK_SIZE) }.is_err() {
+            self.wipe(chunk);
+        }
+    }
+
+    /// Zeroes a free chunk by hand, where the system refused to.
+    fn wipe(&self, chunk: ChunkIndex) {
+        let start = self.pointer(chunk.first_page());
+        // SAFETY: the chunk is mapped, writable and free.
+        unsafe { start.write_bytes(0, CHUNK_SIZE) };
+    }
+}

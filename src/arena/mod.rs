@@ -1,0 +1,33 @@
+//! The arena: a fixed address range, cut into cells, chunks and pages, and the tables that
+//! say which of them are in use.
+//!
+//! ```text
+//! arena  | main space: cells 0 ..                       | boot space: the last cells |
+//! cell   | chunk 0: metadata, 32 slots of 64 KiB | chunk 1 | chunk 2 | ... | chunk 31 |
+//! slot 0 | cell header; in cell 0 also the superblock and the root table              |
+//! slot n | chunk entry | page entries | live bits | remote bits                       |
+//! ```
+//!
+//! What a snapshot needs lies in the slots; what can be derived lies in the side table,
+//! outside the arena, and is built anew by [`Arena::adopt_cell`] after a restart.
+//!
+//! **Invariant:** a slot is read only while its cell is live; a cell is live exactly while
+//! its state in the side table says so, and its memory is mapped all that time.
+
+mod adopt;
+mod cells;
+mod layout;
+mod pages;
+mod reserve;
+mod saved;
+mod side;
+mod space;
+
+pub use adopt::CellDamage;
+pub use layout::{
+    BLOCK_MIN, CELL_MAGIC, CellHeader, ChunkEntry, ChunkKind, PageEntry, PageTag, Purpose,
+    SLOT_SIZE, Slot,
+};
+pub use reserve::{Arena, ArenaConfig, ReserveError};
+pub use side::SlabNote;
+pub use space::Space;

@@ -1,0 +1,254 @@
+//! Handing out chunks and large blocks.
+//!
+//! A `Space` is the right to change an arena's tables: the heap keeps the one of its arena
+//! behind its lock. Low addresses come first, so that heaps stay dense.
+
+use crate::arena::Arena;
+use crate::arena::layout::{ChunkKind, PageEntry, PageTag, Purpose};
+use crate::base::sync::Ordering::Relaxed;
+use crate::base::{
+    self, CELL_SIZE, CHUNK_SIZE, CHUNKS_PER_CELL, CellIndex, ChunkIndex, PAGE_SIZE,
+    PAGES_PER_CHUNK, PageIndex,
+};
+use std::ops::Range;
+
+/// The mutable side of an arena.
+#[derive(Debug)]
+pub struct Space {
+    /// New memory comes from these cells.
+    pub(super) window: Range<u32>,
+    /// State of the generator that picks boot cells.
+    pub(super) random: u64,
+}
+
+impl Space {
+    /// A space that takes new memory from the boot space, at places picked by `seed`.
+    #[must_use]
+    pub fn booting(arena: &Arena, seed: u64) -> Self {
+        Self { window: arena.boot_cells(), random: seed }
+    }
+
+    /// From now on new memory comes from the main space.
+    pub fn enter_main(&mut self, arena: &Arena) {
+        self.window = arena.main_cells();
+    }
+
+    /// Whether new memory comes from the main space.
+    #[must_use]
+    pub fn in_main(&self, arena: &Arena) -> bool {
+        self.window == arena.main_cells()
+    }
+
+    /// Whether new memory comes from the part of the arena where that page lies.
+    #[must_use]
+    pub fn serves(&self, page: PageIndex) -> bool {
+        self.window.contains(&page.chunk().cell().0)
+    }
+
+    pub(super) fn chunk_window(&self) -> Range<u32> {
+        self.window.start * CHUNKS_PER_CELL..self.window.end * CHUNKS_PER_CELL
+    }
+
+    /// A free chunk, now paged and of that purpose. `None`: out of capacity.
+    pub(super) fn take_paged_chunk(
+        &mut self,
+        arena: &Arena,
+        purpose: Purpose,
+    ) -> Option<ChunkIndex> {
+        let chunk = self.find_free_chunks(arena, 1)?;
+        self.make_paged(arena, chunk, purpose);
+        Some(chunk)
+    }
+
+    fn make_paged(&mut self, arena: &Arena, chunk: ChunkIndex, purpose: Purpose) {
+        arena.set_kind(chunk, ChunkKind::Paged, purpose);
+        arena.side.free_chunks().clear(chunk.0);
+        arena.side.roomy(purpose).set(chunk.0);
+        arena.side.hint(chunk).store(u32::MAX, Relaxed);
+    }
+
+    /// A block of `pages` pages (at least a chunk's), its first byte at a multiple of `align`.
+    /// Its memory reads as zero. `None`: out of capacity.
+    pub fn take_large(
+        &mut self,
+        arena: &Arena,
+        purpose: Purpose,
+        pages: u32,
+        align: usize,
+    ) -> Option<PageIndex> {
+        let chunks = pages.div_ceil(PAGES_PER_CHUNK);
+        if chunks >= CHUNKS_PER_CELL || align > CHUNK_SIZE {
+            return self.take_span(arena, purpose, pages, align);
+        }
+        let head = self.find_free_chunks(arena, chunks)?;
+        for chunk in head.0..head.0 + chunks {
+            arena.side.free_chunks().clear(chunk);
+        }
+        arena.write_large(head, pages, 0, purpose);
+        let tail = pages % PAGES_PER_CHUNK;
+        if tail > 0 {
+            let last = ChunkIndex(head.0 + chunks - 1);
+            self.make_paged(arena, last, purpose);
+            arena.mark_pages(last.first_page(), tail, |_| PageEntry {
+                tag: PageTag::LargeTail,
+                ..PageEntry::NONE
+            });
+        }
+        Some(head.first_page())
+    }
+
+    /// A large block in cells of its own.
+    fn take_span(
+        &mut self,
+        arena: &Arena,
+        purpose: Purpose,
+        pages: u32,
+        align: usize,
+    ) -> Option<PageIndex> {
+        let slack = if align > CHUNK_SIZE { align } else { 0 };
+        let bytes = (pages as usize * PAGE_SIZE).checked_add(slack)?.checked_add(CHUNK_SIZE)?;
+        let cells = u32::try_from(bytes.div_ceil(CELL_SIZE)).ok()?;
+        let head = self.claim_cells(arena, cells)?;
+        let first = arena.chunk_address(head.first_chunk()) + CHUNK_SIZE;
+        let start = first.checked_next_multiple_of(align.max(1))?;
+        let offset = u32::try_from((start - first) / PAGE_SIZE).ok()?;
+        for chunk in Arena::data_chunks(head) {
+            arena.side.free_chunks().clear(chunk.0);
+        }
+        arena.write_large(ChunkIndex(head.first_chunk().0 + 1), pages, offset, purpose);
+        arena.page_of(start)
+    }
+
+    /// Gives back the large block that starts at `page`.
+    ///
+    /// The caller has checked with [`Arena::large_pages`] that there is one.
+    pub fn give_large(&mut self, arena: &Arena, page: PageIndex) {
+        let Some((head, pages)) = arena.large_head(page) else { return };
+        let cell = head.cell();
+        if arena.span_cells(cell) > 1 {
+            self.release_cells(arena, cell);
+            return;
+        }
+        for chunk in head.0..head.0 + pages / PAGES_PER_CHUNK {
+            self.free_chunk(arena, ChunkIndex(chunk));
+        }
+        let tail = pages % PAGES_PER_CHUNK;
+        if tail > 0 {
+            let last = PageIndex(head.first_page().0 + pages - tail);
+            self.give_pages(arena, last, tail);
+        }
+        self.release_if_empty(arena, cell);
+    }
+
+    /// The lowest `count` consecutive free chunks, in live cells or else in a new one.
+    fn find_free_chunks(&mut self, arena: &Arena, count: u32) -> Option<ChunkIndex> {
+        let window = self.chunk_window();
+        let free = arena.side.free_chunks();
+        let mut from = window.start;
+        while let Some(start) = free.next_set(from).filter(|&start| start < window.end) {
+            let last_in_cell = (start / CHUNKS_PER_CELL + 1) * CHUNKS_PER_CELL;
+            let end = (start..last_in_cell).find(|&chunk| !free.get(chunk)).unwrap_or(last_in_cell);
+            if end - start >= count {
+                return Some(ChunkIndex(start));
+            }
+            from = end;
+        }
+        let cell = self.claim_cells(arena, 1)?;
+        Some(ChunkIndex(cell.first_chunk().0 + 1))
+    }
+
+    /// Frees a chunk: its entry becomes zero, its memory goes back to the system.
+    pub(super) fn free_chunk(&mut self, arena: &Arena, chunk: ChunkIndex) {
+        if let Some(kind) = arena.purpose(chunk) {
+            arena.side.roomy(kind).clear(chunk.0);
+        }
+        arena.clear_entry(chunk);
+        arena.drop_memory(chunk);
+        arena.side.free_chunks().set(chunk.0);
+    }
+
+    /// Gives up a cell without a used chunk, unless it is the first one (it holds the
+    /// superblock) or the only one of a heap that still boots.
+    pub(super) fn release_if_empty(&mut self, arena: &Arena, cell: CellIndex) {
+        let first = cell.0 == 0 || self.window.contains(&cell.0) && !self.in_main(arena);
+        let free = arena.side.free_chunks();
+        if !first && Arena::data_chunks(cell).all(|chunk| free.get(chunk.0)) {
+            self.release_cells(arena, cell);
+        }
+    }
+}
+
+impl Arena {
+    /// The length in pages of the large block that starts at `page`.
+    #[must_use]
+    pub fn large_pages(&self, page: PageIndex) -> Option<u32> {
+        self.large_head(page).map(|(_, pages)| pages)
+    }
+
+    /// The head chunk and the length of the large block that starts at `page`.
+    fn large_head(&self, page: PageIndex) -> Option<(ChunkIndex, u32)> {
+        let cell = self.head_of(page.chunk().cell())?;
+        let head = match self.span_cells(cell) {
+            1 => page.chunk(),
+            _ => ChunkIndex(cell.first_chunk().0 + 1),
+        };
+        let entry = &self.slot(head)?.entry;
+        if ChunkKind::decode(entry.kind.load(Relaxed)) != Some(ChunkKind::LargeHead) {
+            return None;
+        }
+        let start = head.first_page().0 + entry.offset.load(Relaxed);
+        (start == page.0).then(|| (head, entry.run_pages.load(Relaxed)))
+    }
+
+    /// Cells of the span that starts at `cell`; 1 for one that stands alone.
+    #[must_use]
+    pub fn span_cells(&self, cell: CellIndex) -> u32 {
+        self.cell_header(cell).map_or(1, |header| header.span.load(Relaxed))
+    }
+
+    /// What a chunk is used for.
+    #[must_use]
+    pub fn kind(&self, chunk: ChunkIndex) -> Option<ChunkKind> {
+        ChunkKind::decode(self.slot(chunk)?.entry.kind.load(Relaxed))
+    }
+
+    /// Which memory lies in a chunk that is not free.
+    #[must_use]
+    pub fn purpose(&self, chunk: ChunkIndex) -> Option<Purpose> {
+        Purpose::decode(self.slot(chunk)?.entry.purpose.load(Relaxed))
+    }
+
+    /// Writes the entries of a large block: head and bodies, not the tail.
+    fn write_large(&self, head: ChunkIndex, pages: u32, offset: u32, purpose: Purpose) {
+        self.set_kind(head, ChunkKind::LargeHead, purpose);
+        if let Some(slot) = self.slot(head) {
+            slot.entry.run_pages.store(pages, Relaxed);
+            slot.entry.offset.store(offset, Relaxed);
+        }
+        let span = self.span_cells(head.cell()) > 1;
+        let bodies = if span { CHUNKS_PER_CELL - 1 } else { pages / PAGES_PER_CHUNK };
+        for back in 1..bodies {
+            let chunk = ChunkIndex(head.0 + back);
+            self.set_kind(chunk, ChunkKind::LargeBody, purpose);
+            if let Some(slot) = self.slot(chunk) {
+                slot.entry.offset.store(back, Relaxed);
+            }
+        }
+    }
+
+    pub(super) fn set_kind(&self, chunk: ChunkIndex, kind: ChunkKind, purpose: Purpose) {
+        if let Some(slot) = self.slot(chunk) {
+            slot.entry.kind.store(kind as u32, Relaxed);
+            slot.entry.purpose.store(purpose as u32, Relaxed);
+        }
+    }
+
+    fn clear_entry(&self, chunk: ChunkIndex) {
+        let Some(slot) = self.slot(chunk) else { return };
+        let entry = &slot.entry;
+        for word in [&entry.kind, &entry.purpose, &entry.run_pages, &entry.offset] {
+            word.store(0, Relaxed);
+        }
+        base::fill(&entry.used, 0, PAGES_PER_CHUNK, false);
+    }
+}

@@ -1,0 +1,109 @@
+//! Taking in an image: its cells are checked, then become part of the heap.
+//!
+//! Everything here holds the heap's lock and allocates nothing.
+
+use crate::arena::{Arena, ChunkKind, Purpose};
+use crate::base::sync::Ordering::Relaxed;
+use crate::base::{CHUNKS_PER_CELL, CellIndex, ChunkIndex};
+use crate::heap::check::Damage;
+use crate::heap::facade::Shared;
+use crate::heap::{Heap, slab};
+use std::io;
+
+/// Consecutive cells that the caller has mapped from an image.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CellRun {
+    /// The first cell.
+    pub first: CellIndex,
+    /// How many.
+    pub count: u32,
+    /// Whether they are private mappings of a file.
+    pub file_backed: bool,
+}
+
+impl Heap {
+    /// Takes in the cells of an image and continues in the main space. `runs` do not overlap
+    /// each other nor live cells.
+    ///
+    /// # Errors
+    /// What is wrong with the image. Then the cells have become bare address space again,
+    /// and the heap is as it was.
+    pub fn adopt(&self, runs: &[CellRun]) -> Result<(), Damage> {
+        let mut shared = self.lock();
+        let result = self.adopt_cells(runs).and_then(|()| self.check_first_cell());
+        if result.is_err() {
+            self.reject(runs);
+            return result;
+        }
+        shared.space.enter_main(&self.arena);
+        for cell in runs.iter().flat_map(|run| run.first.0..run.first.0 + run.count) {
+            self.enter_cell(&mut shared, CellIndex(cell));
+        }
+        Ok(())
+    }
+
+    /// Continues in the main space, without an image: makes cell 0 and its superblock.
+    ///
+    /// # Errors
+    /// What the system says when it refuses the memory.
+    pub fn found(&self) -> io::Result<()> {
+        let mut shared = self.lock();
+        shared.space.enter_main(&self.arena);
+        shared.space.claim_first_cell(&self.arena)?;
+        self.write_superblock();
+        Ok(())
+    }
+
+    fn adopt_cells(&self, runs: &[CellRun]) -> Result<(), Damage> {
+        for run in runs {
+            let end = run.first.0 + run.count;
+            let mut cell = run.first;
+            while cell.0 < end {
+                let span = self.arena.adopt_cell(cell, end - cell.0)?;
+                if run.file_backed {
+                    self.arena.mark_file_backed(cell, span);
+                }
+                Arena::data_chunks(cell).try_for_each(|chunk| self.check_chunk(chunk))?;
+                cell = CellIndex(cell.0 + span);
+            }
+        }
+        Ok(())
+    }
+
+    fn check_first_cell(&self) -> Result<(), Damage> {
+        if self.arena.cell_header(CellIndex(0)).is_none() {
+            return Err(Damage::NoFirstCell);
+        }
+        self.check_superblock()?;
+        self.check_roots()
+    }
+
+    fn reject(&self, runs: &[CellRun]) {
+        for cell in runs.iter().flat_map(|run| run.first.0..run.first.0 + run.count) {
+            self.arena.reject_cell(CellIndex(cell));
+        }
+    }
+
+    /// Builds what the heap keeps outside the arena for a checked cell.
+    fn enter_cell(&self, shared: &mut Shared, cell: CellIndex) {
+        if self.arena.cell_header(cell).is_none() {
+            return;
+        }
+        for place in 1..CHUNKS_PER_CELL {
+            let chunk = ChunkIndex(cell.first_chunk().0 + place);
+            // Giving up the last slab of a chunk, and the last chunk of a cell, ends the walk.
+            if self.arena.kind(chunk) != Some(ChunkKind::Paged) {
+                continue;
+            }
+            let scoped = self.arena.purpose(chunk) == Some(Purpose::Scoped);
+            self.for_slabs(chunk, |page, class| {
+                let note = self.arena.note(page);
+                let kind = slab::kind_number(usize::from(class), scoped);
+                note.kind.store(u32::try_from(kind).unwrap_or(0), Relaxed);
+                note.used.store(slab::count_live(&self.arena, page, kind), Relaxed);
+                note.owner.store(0, Relaxed);
+                self.settle(shared, page);
+            });
+        }
+    }
+}

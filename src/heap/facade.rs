@@ -1,0 +1,190 @@
+//! The heap: an arena, its lanes, and what is shared between them behind one lock.
+#![allow(unsafe_code, reason = "retiring a lane reaches into the half that was its thread's")]
+
+use crate::arena::{Arena, Space};
+use crate::base::PageIndex;
+use crate::base::sync::Ordering::Relaxed;
+use crate::heap::lane::{LANES_MAX, Lane, LaneTable};
+use crate::heap::lists::{KINDS, ListName, Lists, kind_of, linked, list_of};
+use crate::heap::ripe::{RipeLink, RipeList};
+use crate::heap::slab;
+use std::io;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// An allocator over an arena.
+pub struct Heap {
+    pub(super) arena: Arena,
+    pub(super) lanes: LaneTable,
+    pub(super) ripe: RipeList,
+    shared: Mutex<Shared>,
+}
+
+/// What the heap's lock guards.
+pub(super) struct Shared {
+    pub(super) space: Space,
+    /// Slabs without a lane.
+    pub(super) lists: Lists,
+    /// The first idle lane.
+    idle: u32,
+    pub(super) lanes_made: u32,
+}
+
+// SAFETY: the arena's tables are atomic; what is not lies behind the lock, or in lanes, each
+// of which one thread holds at a time (see `attach`).
+unsafe impl Sync for Heap {}
+// SAFETY: nothing in a heap belongs to the thread that made it.
+unsafe impl Send for Heap {}
+
+impl Heap {
+    /// A heap without blocks that allocates in the boot space, at places picked by `seed`.
+    ///
+    /// # Errors
+    /// What the system says when it refuses address space for the lanes.
+    pub fn booting(arena: Arena, seed: u64) -> io::Result<Self> {
+        let space = Space::booting(&arena, seed);
+        Ok(Self {
+            lanes: LaneTable::new()?,
+            ripe: RipeList::default(),
+            shared: Mutex::new(Shared { space, lists: Lists::EMPTY, idle: 0, lanes_made: 0 }),
+            arena,
+        })
+    }
+
+    /// The arena that the heap lies in.
+    #[must_use]
+    pub fn arena(&self) -> &Arena {
+        &self.arena
+    }
+
+    /// A lane for the calling thread; give it back with [`Heap::detach`]. `None`: there are
+    /// 65,535 in use, or no memory for one more.
+    #[must_use]
+    pub fn attach(&self) -> Option<&Lane> {
+        let mut shared = self.lock();
+        if shared.idle != 0 {
+            let lane = self.lanes.get(shared.idle);
+            // SAFETY: the lane is idle and the lock is held.
+            let next = unsafe { lane.next_idle.get().read() };
+            shared.idle = next;
+            return Some(lane);
+        }
+        let id = shared.lanes_made + 1;
+        if id >= LANES_MAX {
+            return None;
+        }
+        let lane = self.lanes.make(id).ok()?;
+        shared.lanes_made = id;
+        Some(lane)
+    }
+
+    /// Gives a lane back; its slabs become the heap's.
+    ///
+    /// # Safety
+    /// The calling thread holds the lane, and does not use it any more.
+    pub unsafe fn detach(&self, lane: &Lane) {
+        let mut shared = self.lock();
+        // SAFETY: the lane is the caller's, and this is the last use.
+        unsafe { self.retire(&mut shared, lane) };
+        // SAFETY: the lock is held, and nobody else touches an idle lane's link.
+        unsafe { lane.next_idle.get().write(shared.idle) };
+        shared.idle = lane.id;
+    }
+
+    /// Makes all slabs of a lane the heap's.
+    ///
+    /// # Safety
+    /// As for [`Heap::detach`].
+    pub(super) unsafe fn retire(&self, shared: &mut Shared, lane: &Lane) {
+        // SAFETY: says the caller.
+        let local = unsafe { lane.local() };
+        for kind in 0..KINDS {
+            if let Some(page) = local.active[kind].page() {
+                local.active[kind].clear();
+                self.hand_over(shared, page);
+            }
+            for list in [ListName::Partial, ListName::Full] {
+                while let Some(page) = local.lists.pop(&self.arena, list, kind) {
+                    self.hand_over(shared, page);
+                }
+            }
+        }
+        self.drain_strays(lane);
+    }
+
+    /// Makes a slab in no list the heap's.
+    fn hand_over(&self, shared: &mut Shared, page: PageIndex) {
+        self.arena.note(page).owner.store(0, Relaxed);
+        self.settle(shared, page);
+    }
+
+    /// Puts a slab of the heap's in the list where it belongs, or gives it up if it is empty.
+    pub(super) fn settle(&self, shared: &mut Shared, page: PageIndex) {
+        slab::merge(&self.arena, page);
+        let note = self.arena.note(page);
+        let blocks = slab::class_of_kind(kind_of(note)).blocks;
+        match note.used.load(Relaxed) {
+            0 => slab::release(&self.arena, &mut shared.space, page),
+            // What lies in a boot cell is to die out: no new blocks are put there.
+            used if used < blocks && shared.space.serves(page) => {
+                shared.lists.push(&self.arena, ListName::Partial, page)
+            }
+            _ => shared.lists.push(&self.arena, ListName::Full, page),
+        }
+    }
+
+    /// Merges the heap's own slabs in which blocks were freed, also those that were pushed on
+    /// the list of a lane that has retired since.
+    pub(super) fn drain_shared(&self, shared: &mut Shared) {
+        let mut idle = shared.idle;
+        while idle != 0 {
+            let lane = self.lanes.get(idle);
+            self.drain_strays(lane);
+            // SAFETY: the lane is idle and the lock is held.
+            idle = unsafe { lane.next_idle.get().read() };
+        }
+        let mut next = self.ripe.take_all();
+        while let Some(page) = next {
+            let link = self.ripe_link(page);
+            next = RipeList::after(&link);
+            let note = self.arena.note_of_past_slab(page);
+            let owner = note.owner.load(Relaxed);
+            if owner != 0 {
+                self.lanes.get(owner).ripe.push(page, &link);
+                continue;
+            }
+            RipeList::lower(&link);
+            if matches!(list_of(note), ListName::Partial | ListName::Full) {
+                shared.lists.remove(&self.arena, page);
+                self.settle(shared, page);
+            }
+        }
+    }
+
+    /// Passes on what was pushed on a lane's list after its slabs had gone.
+    fn drain_strays(&self, lane: &Lane) {
+        let mut next = lane.ripe.take_all();
+        while let Some(page) = next {
+            let link = self.ripe_link(page);
+            next = RipeList::after(&link);
+            self.ripe_list(self.arena.note_of_past_slab(page).owner.load(Relaxed))
+                .push(page, &link);
+        }
+    }
+
+    /// The list of the lane with that number, or the heap's.
+    pub(super) fn ripe_list(&self, owner: u32) -> &RipeList {
+        match linked(owner) {
+            Some(_) => &self.lanes.get(owner).ripe,
+            None => &self.ripe,
+        }
+    }
+
+    pub(super) fn ripe_link(&self, page: PageIndex) -> RipeLink<'_> {
+        let note = self.arena.note_of_past_slab(page);
+        RipeLink { ripe: &note.ripe, next: &note.next_ripe }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
