@@ -7,3 +7,6 @@
 compile_error!("stillheap supports 64-bit little-endian Linux only");
 
 pub mod base;
+pub mod image;
+#[doc(hidden)]
+pub mod os;
