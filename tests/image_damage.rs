@@ -1,6 +1,8 @@
 //! Every bit of every file of a small heap flipped, one at a time, and every length that a
 //! file can be cut to: what comes back is an error or the older snapshot, never other bytes.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 mod image_support;
 
 use image_support::{FIRST, SECOND, heap, host, identity};

@@ -164,8 +164,8 @@ fn check_link<F: File>(
     let (expected, found) = (before.number.get(), header.parent.map_or(0, |parent| parent.get()));
     check(expected == found, "parent segment", 72, expected, found)?;
     let rising = header.snapshot > before.snapshot;
-    let expected = format!("above {}", before.snapshot);
-    check(rising, "snapshot number", 64, expected, header.snapshot)
+    let above = before.snapshot;
+    check(rising, "snapshot number", 64, format_args!("above {above}"), header.snapshot)
 }
 
 /// The last segment of a chain has to be the one that completed the snapshot.

@@ -71,13 +71,11 @@ pub(super) fn decode_all(
     for _ in 0..count {
         let at = table_offset + decoder.offset();
         let first = PageIndex(decoder.u32("extent's first page")?);
-        let run = decoder.u32("extent's page count")?;
-        let found = format!("{run} from {}", first.0);
-        let Some(run) = PageRun::new(first, run) else {
-            return Err(Defect::new("extent", at, "pages below 2^32", found));
-        };
-        check_run(run, above, page_count)
-            .map_err(|expected| Defect::new("extent", at, expected, found))?;
+        let run = PageRun { first, count: decoder.u32("extent's page count")? };
+        check_run(run, above, page_count).map_err(|expected| {
+            let found = format_args!("{} from {}", run.count, first.0);
+            Defect::new("extent", at, expected, found)
+        })?;
         let stored = decoder.u64("extent's file offset")?;
         check(stored == offset, "extent's file offset", at + 8, offset, stored)?;
         extents.push(Extent { run, offset });

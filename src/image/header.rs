@@ -174,7 +174,7 @@ impl SegmentHeader {
         check(aligned, "index offset", 120, "a page's boundary after the data", self.index_offset)?;
         let most = (self.index_offset - data) / page;
         let count = self.page_count;
-        check(count <= most, "page count", 128, format!("at most {most}"), count)?;
+        check(count <= most, "page count", 128, format_args!("at most {most}"), count)?;
         // `count` is below 2^52 here, so the product cannot overflow.
         let notes = self.index_offset.checked_add(count * ENTRY_LEN as u64);
         check(notes == Some(self.notes_offset), "notes offset", 144, "the index's end", {

@@ -191,7 +191,7 @@ impl Identity {
             base.is_multiple_of(page),
             "base address",
             at_base,
-            format!("a multiple of {page}"),
+            format_args!("a multiple of {page}"),
             base,
         )?;
         let sound = arena_len > 0

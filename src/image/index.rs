@@ -74,7 +74,7 @@ impl<'a> Index<'a> {
             let page = page_of(entry);
             let at = offset + (place * ENTRY_LEN) as u64;
             let rising = u64::from(page.0) >= above;
-            check(rising, "index page", at, format!("at least {above}"), page.0)?;
+            check(rising, "index page", at, format_args!("at least {above}"), page.0)?;
             check(find(extents, page).is_some(), "index page", at, "one in an extent", page.0)?;
             above = u64::from(page.0) + 1;
         }

@@ -134,7 +134,7 @@ fn decode_segments(
         let segment = SegmentRecord::decode(decoder)?;
         let above = segments.last().map_or(0, |last| last.number.get());
         let rising = segment.number.get() > above && segment.number < next;
-        let expected = format!("above {above}, below {next}");
+        let expected = format_args!("above {above}, below {next}");
         check(rising, "segment number", offset, expected, segment.number)?;
         segments.push(segment);
     }
@@ -191,7 +191,7 @@ impl SnapshotRecord {
     ) -> Result<Self, Defect> {
         let offset = decoder.offset();
         let number = decoder.u64("snapshot number")?;
-        let expected = format!("at least {}, below {}", allowed.start, allowed.end);
+        let expected = format_args!("at least {}, below {}", allowed.start, allowed.end);
         check(allowed.contains(&number), "snapshot number", offset, expected, number)?;
         let frozen_at = decoder.u64("time of freeze")?;
         let operations = decoder.u64("operations")?;
@@ -219,7 +219,7 @@ fn decode_chain(
             .binary_search_by_key(&number, |segment| segment.number)
             .is_ok_and(|found| segments[found].kind == kind);
         let rising = chain.last().is_none_or(|&last| last < number);
-        let expected = format!("the number of a later {kind:?} segment");
+        let expected = format_args!("the number of a later {kind} segment");
         check(known && rising, "chain", offset, expected, number)?;
         chain.push(number);
     }

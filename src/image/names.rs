@@ -153,6 +153,12 @@ impl fmt::Display for SegmentNumber {
     }
 }
 
+impl fmt::Display for SegmentKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.suffix())
+    }
+}
+
 impl SegmentKind {
     pub(super) fn to_tag(self) -> u32 {
         match self {

@@ -11,6 +11,7 @@ use super::{
     identity::{Identity, Mismatch},
     index::Index,
     manifest::SegmentRecord,
+    segment_writer::ZERO_PAGE,
 };
 use crate::{
     base::{PAGE_SIZE, PageIndex, crc32},
@@ -233,8 +234,7 @@ fn check_header(
 }
 
 fn check_record(header: &SegmentHeader, record: &SegmentRecord) -> Result<(), Defect> {
-    let kinds = (format!("{:?}", record.kind), format!("{:?}", header.kind));
-    check(record.kind == header.kind, "segment kind", 96, kinds.0, kinds.1)?;
+    check(record.kind == header.kind, "segment kind", 96, record.kind, header.kind)?;
     check(record.number == header.number, "segment number", 56, record.number, header.number)?;
     let (expected, found) = (record.file_len, header.file_len);
     check(expected == found, "file length", 160, expected, found)
@@ -258,7 +258,8 @@ fn check_extents(
     let (extents, end) =
         decode_all(table, table_offset, header.extent_count, header.data_offset, page_count)
             .map_err(defect)?;
-    let zero = padding.iter().all(|&byte| byte == 0);
+    // A slice's comparison is much faster than a loop over its bytes.
+    let zero = ZERO_PAGE.get(..padding.len()) == Some(padding);
     let at = table_offset + table_len as u64;
     check(zero, "padding after the extents", at, "zeros", "others").map_err(defect)?;
     let index_offset = header.index_offset;

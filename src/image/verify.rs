@@ -19,7 +19,8 @@ use std::{
     thread,
 };
 
-/// Pages that one thread checks before it takes the next piece: 64 MiB.
+/// Pages that one thread checks before it takes the next piece: 64 MiB. A segment with no more
+/// saved pages is not worth a second thread.
 const PIECE_PAGES: u32 = 16 << 10;
 /// Gaps of fewer pages are read without asking the file system.
 const GAP_READ_PAGES: u64 = 16;
@@ -52,7 +53,8 @@ impl<F: File> SegmentReader<F> {
     pub fn verify(&self) -> Result<VerifyReport, SegmentError> {
         let pieces = cut(self.extents());
         let next = AtomicUsize::new(0);
-        if pieces.len() < 2 {
+        let pages = self.index().len() as u64;
+        if pages <= u64::from(PIECE_PAGES) {
             return self.verify_pieces(&pieces, &next).map_err(|(_, error)| error);
         }
         let (mine, theirs) = thread::scope(|scope| {
