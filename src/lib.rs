@@ -9,4 +9,6 @@ compile_error!("stillheap supports 64-bit little-endian Linux only");
 pub mod arena;
 pub mod base;
 pub mod heap;
+pub mod image;
+#[doc(hidden)]
 pub mod os;

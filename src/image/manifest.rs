@@ -1,0 +1,203 @@
+//! The manifest: which segments make up which snapshots. Replacing it is the commit.
+//!
+//! Invariants, held by `decode` and so by `publish`, which decodes what it writes:
+//! - segments and snapshots rise by number; every number is below the next one to be given
+//! - a snapshot's chain is one full segment and then deltas, rising, all in the table
+//! - every segment in the table is named by a snapshot
+//! - a heap without snapshots has never had one: the next number is 1
+
+use super::{
+    codec::Defect,
+    identity::{Identity, Mismatch},
+    names::{MANIFEST_NAME, SegmentKind, SegmentNumber},
+};
+use crate::os::{Dir, File, PublishError};
+use std::{collections::BTreeSet, io, path::PathBuf};
+
+/// Compression tags: none is the only one so far.
+pub(super) const COMPRESSION_NONE: u32 = 0;
+
+/// What a heap's directory holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Manifest {
+    /// Which heap.
+    pub identity: Identity,
+    /// The number that the next snapshot gets.
+    pub next_snapshot: u64,
+    /// The number that the next segment gets.
+    pub next_segment: SegmentNumber,
+    /// The segments that the snapshots need, by rising number.
+    pub segments: Vec<SegmentRecord>,
+    /// The retained snapshots, oldest first.
+    pub snapshots: Vec<SnapshotRecord>,
+}
+
+/// A segment, as the manifest knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SegmentRecord {
+    /// Its number.
+    pub number: SegmentNumber,
+    /// What it holds.
+    pub kind: SegmentKind,
+    /// Its file's length in bytes.
+    pub file_len: u64,
+    /// The CRC-32 of its header, which holds those of its other parts.
+    pub header_crc: u32,
+}
+
+/// A retained snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct SnapshotRecord {
+    /// Its number; they start at 1.
+    pub number: u64,
+    /// When the heap was as the snapshot has it: nanoseconds since 1970.
+    pub frozen_at: u64,
+    /// Operations that the heap had seen by then.
+    pub operations: u64,
+    /// Pages that were written for it.
+    pub pages: u64,
+    /// Bytes that were written for it.
+    pub bytes: u64,
+    /// Its segments: a full one, then deltas in the order in which they apply.
+    pub chain: Vec<SegmentNumber>,
+}
+
+/// Why a manifest could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestError {
+    /// The file could not be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Its bytes are not those that were written.
+    #[error(
+        "the manifest is damaged: CRC-32 over {offset} bytes: expected {expected:#010x}, found \
+         {found:#010x}; put it back from a copy"
+    )]
+    Checksum {
+        /// Where the checksum lies, and how many bytes it covers.
+        offset: u64,
+        /// The stored checksum.
+        expected: u32,
+        /// The one that its bytes have.
+        found: u32,
+    },
+    /// A field has a value that it cannot have.
+    #[error("the manifest is damaged: {0}; put it back from a copy")]
+    Defect(#[from] Defect),
+    /// It is sound, but not for this build.
+    #[error("the manifest cannot be used: {0}")]
+    Mismatch(#[from] Mismatch),
+}
+
+/// Why a manifest could not be published.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    /// It breaks the format's rules: a mistake in the program, found before anything changed.
+    #[error("the new manifest is wrong, and was not written: {0}")]
+    Invalid(ManifestError),
+    /// The names of new segments could not be made durable; the manifest was not touched.
+    #[error("cannot sync the directory {}: {source}; the old manifest is in force", path.display())]
+    Sync {
+        /// The directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Replacing the manifest failed.
+    #[error("cannot replace {}: {source}", path.display())]
+    Publish {
+        /// The manifest's path.
+        path: PathBuf,
+        /// What happened, and which manifest is in force.
+        source: PublishError,
+    },
+}
+
+impl CommitError {
+    /// Whether the old manifest is in force, so that a segment that only the new one names may
+    /// be removed. If not, everything that either names has to be kept.
+    #[must_use]
+    pub fn old_in_force(&self) -> bool {
+        match self {
+            Self::Invalid(_) | Self::Sync { .. } => true,
+            Self::Publish { source, .. } => source.old_in_force(),
+        }
+    }
+}
+
+impl Manifest {
+    /// The manifest of a heap that has no snapshot yet.
+    #[must_use]
+    pub fn new(identity: Identity) -> Self {
+        Self {
+            identity,
+            next_snapshot: 1,
+            next_segment: SegmentNumber::FIRST,
+            segments: Vec::new(),
+            snapshots: Vec::new(),
+        }
+    }
+
+    /// Reads a directory's manifest.
+    ///
+    /// # Errors
+    /// [`ManifestError`].
+    pub fn load<D: Dir>(dir: &D) -> Result<Self, ManifestError> {
+        let bytes = dir
+            .open(MANIFEST_NAME)
+            .and_then(|file| file.view())
+            .map_err(|source| ManifestError::Io { path: dir.path_of(MANIFEST_NAME), source })?;
+        Self::decode(&bytes)
+    }
+
+    /// Makes this the directory's manifest: the commit. All segments that it names must have
+    /// been synced before; their names are synced here.
+    ///
+    /// # Errors
+    /// [`CommitError`]; ask it which manifest is in force before removing anything.
+    pub fn publish<D: Dir>(&self, dir: &D) -> Result<(), CommitError> {
+        let bytes = self.encode();
+        Self::decode(&bytes).map_err(CommitError::Invalid)?;
+        dir.sync().map_err(|source| CommitError::Sync { path: dir.path_of(""), source })?;
+        dir.publish(MANIFEST_NAME, &bytes)
+            .map_err(|source| CommitError::Publish { path: dir.path_of(MANIFEST_NAME), source })
+    }
+
+    /// Adds the newest snapshot and the segment that was written for it.
+    pub fn add(&mut self, snapshot: SnapshotRecord, segment: SegmentRecord) {
+        self.next_snapshot = snapshot.number.saturating_add(1);
+        self.next_segment = segment.number.next().unwrap_or(segment.number);
+        self.segments.push(segment);
+        self.snapshots.push(snapshot);
+    }
+
+    /// Forgets all snapshots but the newest `count` (at least one), and returns the segments
+    /// that no snapshot needs any more: to be removed once this manifest is published.
+    pub fn keep_newest(&mut self, count: usize) -> Vec<SegmentRecord> {
+        let surplus = self.snapshots.len().saturating_sub(count.max(1));
+        self.snapshots.drain(..surplus);
+        let needed: BTreeSet<SegmentNumber> =
+            self.snapshots.iter().flat_map(|snapshot| snapshot.chain.iter().copied()).collect();
+        self.segments.extract_if(.., |segment| !needed.contains(&segment.number)).collect()
+    }
+
+    /// The segment with that number.
+    #[must_use]
+    pub fn segment(&self, number: SegmentNumber) -> Option<&SegmentRecord> {
+        let place = self.segments.binary_search_by_key(&number, |segment| segment.number).ok()?;
+        self.segments.get(place)
+    }
+}
+
+impl SegmentRecord {
+    /// The name of its file.
+    #[must_use]
+    pub fn file_name(&self) -> String {
+        self.number.file_name(self.kind)
+    }
+}

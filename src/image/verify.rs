@@ -1,0 +1,190 @@
+//! Checking a segment's pages: the saved ones by CRC-32, the others by being zero.
+//!
+//! A page that is not in the index must read as zero, since mapping its extent exposes it. A
+//! short gap is read; of a long one the file system is asked where data begin, and only these
+//! are read, so that the holes of a sparse file cost nothing.
+
+use super::{
+    extent::Extent,
+    segment_reader::{SegmentError, SegmentReader},
+    segment_writer::ZERO_PAGE,
+};
+use crate::{
+    base::{PAGE_SIZE, PageIndex, PageRun, crc32},
+    os::File,
+};
+use std::{
+    ops::Range,
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+};
+
+/// Pages that one thread checks before it takes the next piece: 64 MiB. A segment with no more
+/// saved pages is not worth a second thread.
+const PIECE_PAGES: u32 = 16 << 10;
+/// Gaps of fewer pages are read without asking the file system.
+const GAP_READ_PAGES: u64 = 16;
+
+/// What was checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct VerifyReport {
+    /// Saved pages whose checksum is right.
+    pub pages: u64,
+    /// Pages that are zero, as they should.
+    pub zero_pages: u64,
+    /// Those of the zero pages that had to be read.
+    pub zero_pages_read: u64,
+}
+
+impl VerifyReport {
+    /// Adds what another part found.
+    pub(super) fn add(&mut self, other: Self) {
+        self.pages += other.pages;
+        self.zero_pages += other.zero_pages;
+        self.zero_pages_read += other.zero_pages_read;
+    }
+}
+
+impl<F: File> SegmentReader<F> {
+    /// Checks every page, with two threads if there are many.
+    ///
+    /// # Errors
+    /// [`SegmentError`] for the first page in the file that is damaged.
+    pub fn verify(&self) -> Result<VerifyReport, SegmentError> {
+        let pieces = cut(self.extents());
+        let next = AtomicUsize::new(0);
+        let pages = self.index().len() as u64;
+        if pages <= u64::from(PIECE_PAGES) {
+            return self.verify_pieces(&pieces, &next).map_err(|(_, error)| error);
+        }
+        let (mine, theirs) = thread::scope(|scope| {
+            let help = thread::Builder::new()
+                .name("stillheap-verify".to_owned())
+                .spawn_scoped(scope, || self.verify_pieces(&pieces, &next));
+            let mine = self.verify_pieces(&pieces, &next);
+            // Without a thread, this one has done it all. A panic is passed on.
+            let theirs = help.map_or(Ok(VerifyReport::default()), |help| {
+                help.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            });
+            (mine, theirs)
+        });
+        match (mine, theirs) {
+            (Ok(mut report), Ok(other)) => {
+                report.add(other);
+                Ok(report)
+            }
+            (Err(left), Err(right)) => Err(if left.0 < right.0 { left.1 } else { right.1 }),
+            (Err((_, error)), Ok(_)) | (Ok(_), Err((_, error))) => Err(error),
+        }
+    }
+
+    /// Takes pieces, in rising order, until there are none or one is damaged; then its place
+    /// comes with the error. So of two threads' errors the lower one is the file's first.
+    fn verify_pieces(
+        &self,
+        pieces: &[Extent],
+        next: &AtomicUsize,
+    ) -> Result<VerifyReport, (usize, SegmentError)> {
+        let mut report = VerifyReport::default();
+        loop {
+            // Relaxed: the counter only deals out pieces, which were there before the threads.
+            let place = next.fetch_add(1, Ordering::Relaxed);
+            let Some(piece) = pieces.get(place) else { return Ok(report) };
+            report.add(self.verify_piece(piece).map_err(|error| (place, error))?);
+        }
+    }
+
+    fn verify_piece(&self, piece: &Extent) -> Result<VerifyReport, SegmentError> {
+        let pages = piece.run.pages();
+        let mut report = VerifyReport::default();
+        let mut zero_from = pages.start;
+        for entry in self.index().within(&pages).iter() {
+            let number = u64::from(entry.page.0);
+            report.add(self.verify_gap(piece, zero_from..number)?);
+            let offset = piece.offset_of(entry.page);
+            let found = crc32(self.part(offset, PAGE_SIZE as u64));
+            if found != entry.crc {
+                let (path, page) = (self.path().to_owned(), entry.page);
+                return Err(SegmentError::Page { path, page, offset, expected: entry.crc, found });
+            }
+            report.pages += 1;
+            zero_from = number + 1;
+        }
+        report.add(self.verify_gap(piece, zero_from..pages.end)?);
+        Ok(report)
+    }
+
+    /// Checks that the pages with these numbers are zero.
+    fn verify_gap(&self, piece: &Extent, pages: Range<u64>) -> Result<VerifyReport, SegmentError> {
+        let count = pages.end - pages.start;
+        let page_size = PAGE_SIZE as u64;
+        let offset_of = |page: u64| piece.offset + (page - piece.run.pages().start) * page_size;
+        let mut report = VerifyReport { zero_pages: count, ..VerifyReport::default() };
+        let mut page = pages.start;
+        while page < pages.end {
+            if count >= GAP_READ_PAGES {
+                let data = self
+                    .file()
+                    .next_data(offset_of(page))
+                    .map_err(|source| SegmentError::Io { path: self.path().to_owned(), source })?;
+                let Some(data) = data else { break };
+                page += data.saturating_sub(offset_of(page)) / page_size;
+                if page >= pages.end {
+                    break;
+                }
+            }
+            self.check_zero(page, offset_of(page))?;
+            report.zero_pages_read += 1;
+            page += 1;
+        }
+        Ok(report)
+    }
+
+    fn check_zero(&self, page: u64, offset: u64) -> Result<(), SegmentError> {
+        let bytes = self.part(offset, PAGE_SIZE as u64);
+        if *bytes == ZERO_PAGE {
+            return Ok(());
+        }
+        let place = bytes.iter().position(|&byte| byte != 0).unwrap_or(0);
+        Err(SegmentError::Hole {
+            path: self.path().to_owned(),
+            page: PageIndex(u32::try_from(page).unwrap_or(u32::MAX)),
+            offset: offset + place as u64,
+            found: bytes.get(place).copied().unwrap_or(0),
+        })
+    }
+}
+
+/// The extents in pieces of at most [`PIECE_PAGES`].
+fn cut(extents: &[Extent]) -> Vec<Extent> {
+    let mut pieces = Vec::with_capacity(extents.len());
+    for extent in extents {
+        let pages = extent.run.pages();
+        for start in pages.clone().step_by(PIECE_PAGES as usize) {
+            let count = (pages.end - start).min(u64::from(PIECE_PAGES));
+            // Both were u32 as part of the extent's run.
+            let (Ok(first), Ok(count)) = (u32::try_from(start), u32::try_from(count)) else {
+                continue;
+            };
+            let first = PageIndex(first);
+            let run = PageRun { first, count };
+            pieces.push(Extent { run, offset: extent.offset_of(first) });
+        }
+    }
+    pieces
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_cover_an_extent() {
+        let run = PageRun::new(PageIndex(u32::MAX - 2 * PIECE_PAGES), 2 * PIECE_PAGES + 1);
+        let pieces = cut(&[Extent { run: run.unwrap(), offset: 4096 }]);
+        let counts: Vec<u32> = pieces.iter().map(|piece| piece.run.count).collect();
+        assert_eq!(counts, [PIECE_PAGES, PIECE_PAGES, 1]);
+        assert_eq!(pieces[1].offset, 4096 + (64 << 20));
+        assert_eq!(pieces[2].run.first, PageIndex(u32::MAX));
+    }
+}

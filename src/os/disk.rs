@@ -1,0 +1,244 @@
+//! [`Dir`] and [`File`] on a real directory.
+//!
+//! Invariants: the path is absolute, so a later `chdir` of the program changes nothing;
+//! descriptors are closed on exec; files are readable by their owner alone, since an image
+//! holds whatever the program had in memory.
+#![allow(unsafe_code, reason = "mapping files, and lseek(SEEK_DATA), which std lacks")]
+
+use super::dir::{Dir, File, FileBytes, PublishError, TEMPORARY_PREFIX};
+use std::{
+    fs, io,
+    io::Write,
+    os::{
+        fd::{AsFd, AsRawFd, BorrowedFd},
+        unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt},
+    },
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// A directory of the file system.
+#[derive(Debug, Clone)]
+pub struct DiskDir {
+    path: PathBuf,
+}
+
+/// A file of a [`DiskDir`].
+#[derive(Debug)]
+pub struct DiskFile {
+    file: fs::File,
+}
+
+impl DiskDir {
+    /// Opens the directory at `path`.
+    ///
+    /// # Errors
+    /// `NotFound`, `NotADirectory`, and what else the system says.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let path = fs::canonicalize(path)?;
+        if !fs::metadata(&path)?.is_dir() {
+            return Err(io::ErrorKind::NotADirectory.into());
+        }
+        Ok(Self { path })
+    }
+
+    /// Creates the directory at `path`, durably; its parent has to exist.
+    ///
+    /// # Errors
+    /// `AlreadyExists`, `NotFound` for the parent, and what else the system says.
+    pub fn create(path: &Path) -> io::Result<Self> {
+        fs::DirBuilder::new().mode(0o700).create(path)?;
+        let dir = Self::open(path)?;
+        match dir.path.parent() {
+            Some(parent) => fs::File::open(parent)?.sync_all()?,
+            None => dir.sync()?,
+        }
+        Ok(dir)
+    }
+
+    /// The directory's absolute path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Dir for DiskDir {
+    type File = DiskFile;
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&self.path)? {
+            names.push(entry?.file_name().to_string_lossy().into_owned());
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    fn open(&self, name: &str) -> io::Result<DiskFile> {
+        // Without O_NONBLOCK a named pipe in a file's place would hold us for ever.
+        let file = fs::OpenOptions::new()
+            .read(true)
+            .custom_flags(libc::O_NONBLOCK)
+            .open(self.path_of(name))?;
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+        }
+        Ok(DiskFile { file })
+    }
+
+    fn create(&self, name: &str) -> io::Result<DiskFile> {
+        let file = fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(self.path_of(name))?;
+        Ok(DiskFile { file })
+    }
+
+    fn publish(&self, name: &str, bytes: &[u8]) -> Result<(), PublishError> {
+        self.replace(name, bytes).map_err(|source| PublishError::NotPublished { source })?;
+        self.sync().map_err(|source| PublishError::NotDurable { source })
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        fs::remove_file(self.path_of(name))
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        fs::File::open(&self.path)?.sync_all()
+    }
+
+    fn path_of(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+}
+
+impl DiskDir {
+    fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let mut temporary =
+            tempfile::Builder::new().prefix(TEMPORARY_PREFIX).tempfile_in(&self.path)?;
+        temporary.write_all(bytes)?;
+        temporary.as_file().sync_all()?;
+        temporary.persist(self.path_of(name)).map_err(|failed| failed.error)?;
+        Ok(())
+    }
+}
+
+impl File for DiskFile {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all_at(bytes, offset)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.file.set_len(len)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.file.sync_all()
+    }
+
+    fn view(&self) -> io::Result<FileBytes> {
+        if self.len()? == 0 {
+            return Ok(FileBytes::shared(Arc::default()));
+        }
+        // SAFETY: heap files are written once, before anybody maps them, and only removed
+        // afterwards (FORMAT.md, M5). Limit: another program that cuts a file short under
+        // the map makes reads raise SIGBUS.
+        let map = unsafe { memmap2::Mmap::map(&self.file) }?;
+        Ok(FileBytes::mapped(map))
+    }
+
+    fn next_data(&self, offset: u64) -> io::Result<Option<u64>> {
+        let offset = i64::try_from(offset).map_err(|_| io::ErrorKind::InvalidInput)?;
+        // SAFETY: a system call on an open descriptor that writes to no memory. It moves the
+        // file position, which nothing here uses.
+        let found = unsafe { libc::lseek(self.file.as_raw_fd(), offset, libc::SEEK_DATA) };
+        match u64::try_from(found) {
+            Ok(found) => Ok(Some(found)),
+            Err(_) => no_data_or_unknown(io::Error::last_os_error(), offset.cast_unsigned()),
+        }
+    }
+}
+
+/// ENXIO says that no data follow; a file system without SEEK_DATA says EINVAL.
+fn no_data_or_unknown(error: io::Error, offset: u64) -> io::Result<Option<u64>> {
+    match error.raw_os_error() {
+        Some(libc::ENXIO) => Ok(None),
+        Some(libc::EINVAL | libc::EOPNOTSUPP) => Ok(Some(offset)),
+        _ => Err(error),
+    }
+}
+
+impl AsFd for DiskFile {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scratch() -> (tempfile::TempDir, DiskDir) {
+        let holder = tempfile::tempdir().unwrap();
+        let dir = DiskDir::create(&holder.path().join("heap")).unwrap();
+        (holder, dir)
+    }
+
+    #[test]
+    fn publish_replaces_and_leaves_no_temporary_file() {
+        let (_holder, dir) = scratch();
+        dir.publish("MANIFEST", b"old").unwrap();
+        dir.publish("MANIFEST", b"new!").unwrap();
+        assert_eq!(&*dir.open("MANIFEST").unwrap().view().unwrap(), b"new!");
+        assert_eq!(dir.list().unwrap(), ["MANIFEST"]);
+    }
+
+    #[test]
+    fn create_refuses_a_taken_name() {
+        let (_holder, dir) = scratch();
+        dir.create("a").unwrap();
+        assert_eq!(dir.create("a").unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+    }
+
+    #[test]
+    fn only_regular_files_open() {
+        let (_holder, dir) = scratch();
+        fs::create_dir(dir.path_of("MANIFEST")).unwrap();
+        assert_eq!(dir.open("MANIFEST").unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        assert_eq!(dir.open("none").unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn empty_files_have_an_empty_view() {
+        let (_holder, dir) = scratch();
+        let file = dir.create("a").unwrap();
+        assert!(file.view().unwrap().is_empty());
+        assert_eq!(file.next_data(0).unwrap(), None);
+    }
+
+    #[test]
+    fn holes_are_found() {
+        let (_holder, dir) = scratch();
+        let file = dir.create("a").unwrap();
+        file.set_len(64 << 20).unwrap();
+        file.write_at(32 << 20, b"here").unwrap();
+        // A file system that knows no holes may say that everything is data.
+        let first = file.next_data(0).unwrap().unwrap();
+        assert!(first <= 32 << 20);
+        assert_eq!(file.next_data(64 << 20).unwrap(), None);
+    }
+
+    #[test]
+    fn the_path_does_not_depend_on_the_working_directory() {
+        let (_holder, dir) = scratch();
+        assert!(dir.path().is_absolute());
+        assert!(DiskDir::open(&dir.path().join("none")).is_err());
+    }
+}
