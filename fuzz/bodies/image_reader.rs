@@ -199,7 +199,9 @@ fn read(dir: &SimDir) {
     }
     match choose(dir, &manifest.identity.host()) {
         Ok(Choice::Sound(sound)) => check_sound(&sound),
-        Ok(Choice::Empty(manifest)) => assert!(manifest.snapshots.is_empty()),
+        Ok(Choice::Empty(manifest)) => {
+            assert!(manifest.snapshots.is_empty() && manifest.next_snapshot == 1);
+        }
         Ok(Choice::New) => panic!("a directory with a manifest was taken for a new one"),
         Err(error) => drop(error.to_string()),
     }
