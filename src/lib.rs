@@ -9,9 +9,7 @@ compile_error!("stillheap supports 64-bit little-endian Linux only");
 pub mod base;
 mod runtime;
 mod typed;
-// mod xtree;
+mod xtree;
 
 pub use typed::{Branch, BranchReach, Key, Reach, Rows, RowsMut, Tracked, TrackedMut};
-/* pub use xtree::{
-    Invalid, Iter, NearestFirst, Neighbour, Rect, RectError, Scalar, Window, XTree,
-}; */
+pub use xtree::{Invalid, Iter, NearestFirst, Neighbour, Rect, RectError, Scalar, Window, XTree};

@@ -24,20 +24,22 @@ impl Shape {
     ///
     /// # Panics
     /// If `pages` is 0, or the block or one row of keys would reach 4 GiB.
-    pub(super) fn of<K, V>(columns: usize, pages: usize) -> Self {
+    pub(super) const fn of<K, V>(columns: usize, pages: usize) -> Self {
         const { assert!(align_of::<V>() <= PAGE_SIZE, "alignment above a page") };
         const { assert!(size_of::<K>() > 0 && COLUMN_ALIGN.is_multiple_of(size_of::<K>())) };
-        let fits = u32::MAX as usize / PAGE_SIZE;
-        assert!((1..=fits).contains(&pages), "{pages} pages: a block has from 1 to {fits}");
-        assert!(columns <= u32::MAX as usize / size_of::<K>(), "{columns} columns are too many");
+        assert!(pages > 0 && pages <= u32::MAX as usize / PAGE_SIZE, "a block is 1 page to 4 GiB");
+        assert!(columns <= u32::MAX as usize / size_of::<K>(), "too many columns");
         let bytes = pages * PAGE_SIZE;
         let row = columns * size_of::<K>() + size_of::<V>();
-        let mut capacity = (bytes - HEADER_BYTES).checked_div(row).unwrap_or(u32::MAX as usize);
+        let mut capacity = match (bytes - HEADER_BYTES).checked_div(row) {
+            Some(rows) => rows,
+            None => u32::MAX as usize,
+        };
         loop {
             let shape = Self::with_capacity::<K, V>(columns, capacity);
             // With no row at all nothing is ever stored; the values' place is the block's end.
             if capacity == 0 {
-                return Self { values_at: bytes, stride: 0, ..shape };
+                return Self { capacity, values_at: bytes, stride: 0 };
             }
             if shape.values_at + capacity * size_of::<V>() <= bytes {
                 return shape;
@@ -46,7 +48,7 @@ impl Shape {
         }
     }
 
-    fn with_capacity<K, V>(columns: usize, capacity: usize) -> Self {
+    const fn with_capacity<K, V>(columns: usize, capacity: usize) -> Self {
         let stride = if columns == 0 {
             0
         } else {

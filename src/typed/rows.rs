@@ -100,15 +100,18 @@ impl<K: Key, V> Rows<K, V> {
 
     /// How many rows fit into `pages` pages with `columns` columns; 0 if not even one.
     #[must_use]
-    pub fn capacity_of(columns: usize, pages: usize) -> usize {
+    pub const fn capacity_of(columns: usize, pages: usize) -> usize {
         Shape::of::<K, V>(columns, pages).capacity
     }
 
     /// The fewest pages that hold `rows` rows with `columns` columns.
     #[must_use]
-    pub fn pages_for(columns: usize, rows: usize) -> usize {
+    pub const fn pages_for(columns: usize, rows: usize) -> usize {
         let row = columns * size_of::<K>() + size_of::<V>();
-        let mut pages = (rows * row / PAGE_SIZE).max(1);
+        let mut pages = rows * row / PAGE_SIZE;
+        if pages == 0 {
+            pages = 1;
+        }
         while Self::capacity_of(columns, pages) < rows {
             pages += 1;
         }

@@ -1,0 +1,279 @@
+//! Nearest neighbours, by branch and bound over a queue of what is nearest.
+//!
+//! Hjaltason, Samet: "Distance Browsing in Spatial Databases", ACM TODS 24(2), 1999: nodes are visited in the
+//! order of their distance, so that no node is read that is farther than the answer. Distances are
+//! squared Euclidean ones, and those to boxes are to their nearest point.
+
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+use std::{fmt, ptr};
+
+use super::node::{Inner, Leaf, Node, rect_of};
+use super::rect::Rect;
+use super::scalar::Scalar;
+use super::scan::{self, SPAN};
+use crate::{Branch, Rows};
+
+/// An entry, and how far it is from the point in question.
+#[derive(Debug)]
+pub struct Neighbour<'a, const D: usize, T, S: Scalar = f64> {
+    /// The entry's box.
+    pub rect: Rect<D, S>,
+    /// The entry's value.
+    pub value: &'a T,
+    /// The square of the Euclidean distance between point and box, in the square of the coordinates' unit.
+    pub distance_squared: S,
+}
+
+impl<const D: usize, T, S: Scalar> Neighbour<'_, D, T, S> {
+    /// The Euclidean distance between point and box, in the coordinates' unit.
+    #[must_use]
+    pub fn distance(&self) -> S {
+        self.distance_squared.sqrt()
+    }
+}
+
+impl<const D: usize, T, S: Scalar> Copy for Neighbour<'_, D, T, S> {}
+
+impl<const D: usize, T, S: Scalar> Clone for Neighbour<'_, D, T, S> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+/// The `count` entries nearest to `point`, nearest first; none if the point holds NaN.
+pub(super) fn nearest<'a, const D: usize, T, S: Scalar>(
+    root: &'a Node<T, S>,
+    point: &[S; D],
+    count: usize,
+) -> Vec<Neighbour<'a, D, T, S>> {
+    if count == 0 || point.iter().any(|at| at.is_nan()) {
+        return Vec::new();
+    }
+    let mut best = Best { rows: BinaryHeap::new(), count, limit: S::INFINITY };
+    // The likeliest leaf first: with its bound, hardly anything else has to be queued.
+    let first = likeliest_leaf(root, point);
+    best.look_at(first, point);
+    let mut queue = BinaryHeap::new();
+    let mut next = Some(Ranked { distance: S::ZERO, what: root });
+    while let Some(Ranked { distance, what }) = next
+        && best.accepts(distance)
+    {
+        match what {
+            Branch::Leaf(leaf) if ptr::eq(leaf, first) => {}
+            Branch::Leaf(leaf) => best.look_at(leaf, point),
+            Branch::Inner(inner) => each_distance(inner, point, |row, distance| {
+                if best.accepts(distance) {
+                    queue.push(Ranked { distance, what: &inner.values()[row] });
+                }
+            }),
+        }
+        next = queue.pop();
+    }
+    best.into_neighbours()
+}
+
+fn likeliest_leaf<'a, const D: usize, T, S: Scalar>(
+    root: &'a Node<T, S>,
+    point: &[S; D],
+) -> &'a Leaf<T, S> {
+    let mut node = root;
+    loop {
+        let inner = match node {
+            Branch::Leaf(leaf) => return leaf,
+            Branch::Inner(inner) => inner,
+        };
+        let mut least = (S::INFINITY, 0);
+        each_distance(inner, point, |row, distance| {
+            if distance < least.0 {
+                least = (distance, row);
+            }
+        });
+        node = &inner.values()[least.1];
+    }
+}
+
+#[inline]
+fn each_distance<const D: usize, S: Scalar, V>(
+    rows: &Rows<S, V>,
+    point: &[S; D],
+    mut each: impl FnMut(usize, S),
+) {
+    for base in (0..rows.len()).step_by(SPAN) {
+        let (distances, count) = scan::distances(rows, base, point);
+        for (lane, &distance) in distances[..count].iter().enumerate() {
+            each(base + lane, distance);
+        }
+    }
+}
+
+/// The best rows so far, the worst of them on top.
+struct Best<'a, T, S: Scalar> {
+    rows: BinaryHeap<Row<'a, T, S>>,
+    count: usize,
+    /// The worst distance, once there are `count` rows; infinite before.
+    limit: S,
+}
+
+impl<'a, T, S: Scalar> Best<'a, T, S> {
+    #[inline]
+    fn accepts(&self, distance: S) -> bool {
+        distance < self.limit || self.rows.len() < self.count
+    }
+
+    fn look_at<const D: usize>(&mut self, leaf: &'a Leaf<T, S>, point: &[S; D]) {
+        each_distance(leaf, point, |row, distance| {
+            if self.accepts(distance) {
+                self.insert(Row { distance, leaf, row });
+            }
+        });
+    }
+
+    fn insert(&mut self, row: Row<'a, T, S>) {
+        if self.rows.len() < self.count {
+            self.rows.push(row);
+        } else if let Some(mut worst) = self.rows.peek_mut() {
+            *worst = row;
+        }
+        if self.rows.len() == self.count
+            && let Some(worst) = self.rows.peek()
+        {
+            self.limit = worst.distance;
+        }
+    }
+
+    fn into_neighbours<const D: usize>(self) -> Vec<Neighbour<'a, D, T, S>> {
+        let sorted = self.rows.into_sorted_vec();
+        sorted.into_iter().map(|row| row.neighbour()).collect()
+    }
+}
+
+/// A row of a leaf, ordered by distance.
+struct Row<'a, T, S: Scalar> {
+    distance: S,
+    leaf: &'a Leaf<T, S>,
+    row: usize,
+}
+
+impl<'a, T, S: Scalar> Row<'a, T, S> {
+    fn neighbour<const D: usize>(self) -> Neighbour<'a, D, T, S> {
+        Neighbour {
+            rect: rect_of(self.leaf, self.row),
+            value: &self.leaf.values()[self.row],
+            distance_squared: self.distance,
+        }
+    }
+}
+
+impl<T, S: Scalar> Ord for Row<'_, T, S> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.distance.total_cmp(&other.distance)
+    }
+}
+
+impl<T, S: Scalar> PartialOrd for Row<'_, T, S> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<T, S: Scalar> PartialEq for Row<'_, T, S> {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl<T, S: Scalar> Eq for Row<'_, T, S> {}
+
+/// Something at a distance; the nearer is the greater, as a `BinaryHeap` gives the greatest first.
+#[derive(Clone, Copy, Debug)]
+struct Ranked<S, W> {
+    distance: S,
+    what: W,
+}
+
+impl<S: Scalar, W> Ord for Ranked<S, W> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        other.distance.total_cmp(&self.distance)
+    }
+}
+
+impl<S: Scalar, W> PartialOrd for Ranked<S, W> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<S: Scalar, W> PartialEq for Ranked<S, W> {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl<S: Scalar, W> Eq for Ranked<S, W> {}
+
+/// All entries, nearest first, found as they are asked for. From
+/// [`XTree::nearest_first`](super::XTree::nearest_first).
+pub struct NearestFirst<'a, const D: usize, T, S: Scalar = f64> {
+    point: [S; D],
+    queue: BinaryHeap<Ranked<S, Place<'a, T, S>>>,
+}
+
+/// A node still to be opened, or an entry.
+enum Place<'a, T, S: Scalar> {
+    Inner(&'a Inner<T, S>),
+    Leaf(&'a Leaf<T, S>),
+    Entry(&'a Leaf<T, S>, usize),
+}
+
+impl<'a, T, S: Scalar> Place<'a, T, S> {
+    fn of(node: &'a Node<T, S>) -> Self {
+        match node {
+            Branch::Leaf(leaf) => Self::Leaf(leaf),
+            Branch::Inner(inner) => Self::Inner(inner),
+        }
+    }
+}
+
+impl<'a, const D: usize, T, S: Scalar> NearestFirst<'a, D, T, S> {
+    pub(super) fn new(root: Option<&'a Node<T, S>>, point: [S; D]) -> Self {
+        let mut queue = BinaryHeap::new();
+        if let Some(root) = root
+            && !point.iter().any(|at| at.is_nan())
+        {
+            queue.push(Ranked { distance: S::ZERO, what: Place::of(root) });
+        }
+        Self { point, queue }
+    }
+}
+
+impl<'a, const D: usize, T, S: Scalar> Iterator for NearestFirst<'a, D, T, S> {
+    type Item = Neighbour<'a, D, T, S>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let Self { point, queue } = self;
+            let Ranked { distance, what } = queue.pop()?;
+            match what {
+                Place::Entry(leaf, row) => return Some(Row { distance, leaf, row }.neighbour()),
+                Place::Leaf(leaf) => each_distance(leaf, point, |row, distance| {
+                    queue.push(Ranked { distance, what: Place::Entry(leaf, row) });
+                }),
+                Place::Inner(inner) => each_distance(inner, point, |row, distance| {
+                    queue.push(Ranked { distance, what: Place::of(&inner.values()[row]) });
+                }),
+            }
+        }
+    }
+}
+
+impl<const D: usize, T, S: Scalar> std::iter::FusedIterator for NearestFirst<'_, D, T, S> {}
+
+impl<const D: usize, T, S: Scalar> fmt::Debug for NearestFirst<'_, D, T, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NearestFirst")
+            .field("point", &self.point)
+            .field("queued", &self.queue.len())
+            .finish()
+    }
+}
