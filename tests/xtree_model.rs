@@ -13,8 +13,8 @@ struct Pair<const D: usize, S: Scalar> {
 }
 
 impl<const D: usize, S: Scalar> Pair<D, S> {
-    fn new() -> Self {
-        Self { tree: XTree::new(), list: Vec::new() }
+    fn new(reinserted_percent: u8) -> Self {
+        Self { tree: XTree::new().with_reinsertion(reinserted_percent), list: Vec::new() }
     }
 
     fn insert(&mut self, rect: Rect<D, S>, value: u32) {
@@ -101,7 +101,7 @@ fn place<const D: usize>(at: [i8; D], sides: [u8; D]) -> Rect<D, f64> {
 }
 
 fn run<const D: usize>(operations: Vec<Operation<D>>) {
-    let mut pair = Pair::<D, f64>::new();
+    let mut pair = Pair::<D, f64>::new(if operations.len() % 2 == 0 { 0 } else { 30 });
     for (number, operation) in operations.into_iter().enumerate() {
         match operation {
             Operation::Insert(at, _, true) => pair.insert(at.map(f64::from).into(), number as u32),
@@ -174,14 +174,14 @@ impl Random {
     }
 }
 
-/// Inserts `count` entries, queries, removes all in random order, and does half of it once more.
+/// Inserts `count` entries, queries, removes all in random order; once more with half of it and reinsertion.
 fn up_and_down<const D: usize, S: Scalar>(
     count: usize,
     mut make: impl FnMut(&mut Random) -> Rect<D, S>,
 ) {
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
-    let mut pair = Pair::<D, S>::new();
-    for round in [count, count / 2] {
+    for (round, reinserted_percent) in [(count, 0), (count / 2, 30)] {
+        let mut pair = Pair::<D, S>::new(reinserted_percent);
         for number in 0..round {
             pair.insert(make(&mut random), number as u32);
             if number % 100 == 0 {

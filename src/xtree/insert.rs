@@ -4,15 +4,14 @@
 //! et al., VLDB 1996. The recursion goes down one level a call and returns what happened below; a node
 //! is written, and announced, only if it changes.
 
+use std::cmp::Reverse;
+
 use super::choose;
 use super::node::{self, Inner, Leaf, Limits, Node, bounds, push, rect_of, set_rect, take};
 use super::rect::Rect;
 use super::scalar::Scalar;
 use super::split;
 use crate::{Branch, BranchReach, Reach, Rows};
-
-/// The share of a full leaf's entries that are inserted anew before it is split, in percent.
-const REINSERTED_SHARE: usize = 30;
 
 /// What is inserted: an entry, or a node that lost its parent.
 pub(super) enum Load<T, S: Scalar> {
@@ -43,11 +42,14 @@ pub(super) struct Insertion<const D: usize, T, S: Scalar> {
     pub(super) homeless: Vec<Item<D, T, S>>,
     /// The levels in which entries were already reinserted, a bit each: once a level and insertion.
     relieved: u64,
+    /// The share of a full node's rows that are inserted anew before it is split, in percent.
+    reinserted_percent: usize,
 }
 
 impl<const D: usize, T, S: Scalar> Insertion<D, T, S> {
-    pub(super) fn new() -> Self {
-        Self { homeless: Vec::new(), relieved: 0 }
+    pub(super) fn new(reinserted_percent: u8) -> Self {
+        let reinserted_percent = usize::from(reinserted_percent);
+        Self { homeless: Vec::new(), relieved: 0, reinserted_percent }
     }
 
     /// Puts `item` into the tree below `node`, which is at `level`.
@@ -117,7 +119,7 @@ impl<const D: usize, T, S: Scalar> Insertion<D, T, S> {
         let mut page = inner.write();
         let child = &mut page.values_mut()[row];
         let bit = 1 << (level - 1);
-        if REINSERTED_SHARE > 0 && self.relieved & bit == 0 {
+        if self.reinserted_percent > 0 && self.relieved & bit == 0 {
             self.relieved |= bit;
             self.evict(child, item, level - 1);
             let exact = bounds::<D, T, S>(child);
@@ -141,13 +143,14 @@ impl<const D: usize, T, S: Scalar> Insertion<D, T, S> {
 
     /// Takes the rows farthest from the node's centre, and the item, to insert them anew.
     fn evict(&mut self, child: &mut Node<T, S>, item: Item<D, T, S>, level: u32) {
+        let count = child.len() * self.reinserted_percent / 100;
         let homeless = &mut self.homeless;
         homeless.push(item);
         match child {
-            Branch::Leaf(rows) => evict_rows::<D, S, T>(rows, |rect, value| {
+            Branch::Leaf(rows) => evict_rows::<D, S, T>(rows, count, |rect, value| {
                 homeless.push(Item { rect, load: Load::Entry(value), level });
             }),
-            Branch::Inner(rows) => evict_rows::<D, S, Node<T, S>>(rows, |rect, node| {
+            Branch::Inner(rows) => evict_rows::<D, S, Node<T, S>>(rows, count, |rect, node| {
                 homeless.push(Item { rect, load: Load::Node(node), level });
             }),
         }
@@ -160,6 +163,7 @@ fn leaf_takes<const D: usize, T, S: Scalar>(leaf: &Leaf<T, S>, rect: &Rect<D, S>
 
 fn evict_rows<const D: usize, S: Scalar, V>(
     rows: &mut Rows<S, V>,
+    count: usize,
     mut each: impl FnMut(Rect<D, S>, V),
 ) {
     let all: Rect<D, S> = node::bounds_of_rows(rows);
@@ -170,11 +174,10 @@ fn evict_rows<const D: usize, S: Scalar, V>(
     let mut far: Vec<(S, usize)> = (0..rows.len())
         .map(|row| (middle.distance_squared(&centre(&rect_of(rows, row))), row))
         .collect();
-    let count = rows.len() * REINSERTED_SHARE / 100;
     far.select_nth_unstable_by(count, |a, b| b.0.total_cmp(&a.0));
     far.truncate(count);
     // From the last row down, so that the row that fills a gap is never one that is still to go.
-    far.sort_unstable_by(|a, b| b.1.cmp(&a.1));
+    far.sort_unstable_by_key(|&(_, row)| Reverse(row));
     let mut page = rows.write();
     for (_, row) in far {
         let (rect, value) = take(&mut page, row);

@@ -11,7 +11,7 @@ use std::{fmt, ptr};
 use super::node::{Inner, Leaf, Node, rect_of};
 use super::rect::Rect;
 use super::scalar::Scalar;
-use super::scan::{self, SPAN};
+use super::scan::{self, Distances, SPAN};
 use crate::{Branch, Rows};
 
 /// An entry, and how far it is from the point in question.
@@ -50,10 +50,11 @@ pub(super) fn nearest<'a, const D: usize, T, S: Scalar>(
     if count == 0 || point.iter().any(|at| at.is_nan()) {
         return Vec::new();
     }
-    let mut best = Best { rows: BinaryHeap::new(), count, limit: S::INFINITY };
+    let mut best = Best::of(count);
+    let mut distances = [S::INFINITY; SPAN];
     // The likeliest leaf first: with its bound, hardly anything else has to be queued.
-    let first = likeliest_leaf(root, point);
-    best.look_at(first, point);
+    let first = likeliest_leaf(root, point, &mut distances);
+    best.look_at(first, point, &mut distances);
     let mut queue = BinaryHeap::new();
     let mut next = Some(Ranked { distance: S::ZERO, what: root });
     while let Some(Ranked { distance, what }) = next
@@ -61,21 +62,27 @@ pub(super) fn nearest<'a, const D: usize, T, S: Scalar>(
     {
         match what {
             Branch::Leaf(leaf) if ptr::eq(leaf, first) => {}
-            Branch::Leaf(leaf) => best.look_at(leaf, point),
-            Branch::Inner(inner) => each_distance(inner, point, |row, distance| {
-                if best.accepts(distance) {
-                    queue.push(Ranked { distance, what: &inner.values()[row] });
+            Branch::Leaf(leaf) => best.look_at(leaf, point, &mut distances),
+            Branch::Inner(inner) => {
+                for base in (0..inner.len()).step_by(SPAN) {
+                    scan::distances(inner, base, point, &mut distances);
+                    each_bit(best.accepted(inner, base, &distances), |lane| {
+                        let what = &inner.values()[base + lane];
+                        queue.push(Ranked { distance: distances[lane], what });
+                    });
                 }
-            }),
+            }
         }
         next = queue.pop();
     }
     best.into_neighbours()
 }
 
+/// Goes down to the nearest child each time; a leaf where the nearest entries probably are.
 fn likeliest_leaf<'a, const D: usize, T, S: Scalar>(
     root: &'a Node<T, S>,
     point: &[S; D],
+    distances: &mut Distances<S>,
 ) -> &'a Leaf<T, S> {
     let mut node = root;
     loop {
@@ -83,68 +90,83 @@ fn likeliest_leaf<'a, const D: usize, T, S: Scalar>(
             Branch::Leaf(leaf) => return leaf,
             Branch::Inner(inner) => inner,
         };
-        let mut least = (S::INFINITY, 0);
-        each_distance(inner, point, |row, distance| {
-            if distance < least.0 {
-                least = (distance, row);
+        let mut best = (S::INFINITY, 0);
+        for base in (0..inner.len()).step_by(SPAN) {
+            scan::distances(inner, base, point, distances);
+            let least = scan::least(distances);
+            if least < best.0 {
+                let lane = distances.iter().position(|&distance| distance == least);
+                best = (least, base + lane.unwrap_or(0));
             }
-        });
-        node = &inner.values()[least.1];
+        }
+        node = &inner.values()[best.1];
     }
 }
 
 #[inline]
-fn each_distance<const D: usize, S: Scalar, V>(
-    rows: &Rows<S, V>,
-    point: &[S; D],
-    mut each: impl FnMut(usize, S),
-) {
-    for base in (0..rows.len()).step_by(SPAN) {
-        let (distances, count) = scan::distances(rows, base, point);
-        for (lane, &distance) in distances[..count].iter().enumerate() {
-            each(base + lane, distance);
-        }
+fn each_bit(mut mask: u64, mut each: impl FnMut(usize)) {
+    while mask != 0 {
+        each(mask.trailing_zeros() as usize);
+        mask &= mask - 1;
     }
 }
 
-/// The best rows so far, the worst of them on top.
+/// The best rows so far, and some worse ones that are sorted out now and then.
 struct Best<'a, T, S: Scalar> {
-    rows: BinaryHeap<Row<'a, T, S>>,
+    rows: Vec<Row<'a, T, S>>,
     count: usize,
-    /// The worst distance, once there are `count` rows; infinite before.
+    /// The worst of the best, once there are `count` of them; infinite before.
     limit: S,
 }
 
 impl<'a, T, S: Scalar> Best<'a, T, S> {
+    fn of(count: usize) -> Self {
+        // Room for what one scan adds to a usual answer.
+        Self { rows: Vec::with_capacity(2 * SPAN), count, limit: S::INFINITY }
+    }
+
     #[inline]
     fn accepts(&self, distance: S) -> bool {
         distance < self.limit || self.rows.len() < self.count
     }
 
-    fn look_at<const D: usize>(&mut self, leaf: &'a Leaf<T, S>, point: &[S; D]) {
-        each_distance(leaf, point, |row, distance| {
-            if self.accepts(distance) {
-                self.insert(Row { distance, leaf, row });
-            }
-        });
-    }
-
-    fn insert(&mut self, row: Row<'a, T, S>) {
+    /// As `accepts`, for the distances of the rows from `base` on.
+    #[inline]
+    fn accepted<V>(&self, rows: &Rows<S, V>, base: usize, distances: &Distances<S>) -> u64 {
         if self.rows.len() < self.count {
-            self.rows.push(row);
-        } else if let Some(mut worst) = self.rows.peek_mut() {
-            *worst = row;
-        }
-        if self.rows.len() == self.count
-            && let Some(worst) = self.rows.peek()
-        {
-            self.limit = worst.distance;
+            scan::all(rows, base)
+        } else {
+            scan::below(distances, self.limit)
         }
     }
 
-    fn into_neighbours<const D: usize>(self) -> Vec<Neighbour<'a, D, T, S>> {
-        let sorted = self.rows.into_sorted_vec();
-        sorted.into_iter().map(|row| row.neighbour()).collect()
+    fn look_at<const D: usize>(
+        &mut self,
+        leaf: &'a Leaf<T, S>,
+        point: &[S; D],
+        distances: &mut Distances<S>,
+    ) {
+        for base in (0..leaf.len()).step_by(SPAN) {
+            scan::distances(leaf, base, point, distances);
+            each_bit(self.accepted(leaf, base, distances), |lane| {
+                self.rows.push(Row { distance: distances[lane], leaf, row: base + lane });
+            });
+            self.sort_out();
+        }
+    }
+
+    /// Keeps the best `count` rows only.
+    fn sort_out(&mut self) {
+        if self.rows.len() >= self.count {
+            let (_, worst, _) = self.rows.select_nth_unstable(self.count - 1);
+            self.limit = worst.distance;
+            self.rows.truncate(self.count);
+        }
+    }
+
+    fn into_neighbours<const D: usize>(mut self) -> Vec<Neighbour<'a, D, T, S>> {
+        self.rows.sort_unstable();
+        self.rows.into_iter().map(|row| row.neighbour()).collect()
     }
 }
 
@@ -211,6 +233,19 @@ impl<S: Scalar, W> PartialEq for Ranked<S, W> {
 }
 
 impl<S: Scalar, W> Eq for Ranked<S, W> {}
+
+#[inline]
+fn each_distance<const D: usize, S: Scalar, V>(
+    rows: &Rows<S, V>,
+    point: &[S; D],
+    mut each: impl FnMut(usize, S),
+) {
+    let mut distances = [S::INFINITY; SPAN];
+    for base in (0..rows.len()).step_by(SPAN) {
+        scan::distances(rows, base, point, &mut distances);
+        each_bit(scan::all(rows, base), |lane| each(base + lane, distances[lane]));
+    }
+}
 
 /// All entries, nearest first, found as they are asked for. From
 /// [`XTree::nearest_first`](super::XTree::nearest_first).

@@ -6,6 +6,7 @@
 
 use super::rect::Rect;
 use super::scalar::Scalar;
+use super::scan;
 use crate::{Branch, Rows, RowsMut};
 
 pub(super) type Node<T, S> = Branch<S, T>;
@@ -80,12 +81,9 @@ pub(super) fn rect_of<const D: usize, S: Scalar, V>(rows: &Rows<S, V>, row: usiz
 #[inline]
 pub(super) fn bounds_of_rows<const D: usize, S: Scalar, V>(rows: &Rows<S, V>) -> Rect<D, S> {
     let high = rows.columns() - D;
-    let least = |column: &[S]| column.iter().fold(S::INFINITY, |least, &key| key.least(least));
-    let greatest =
-        |column: &[S]| column.iter().fold(S::NEG_INFINITY, |most, &key| key.greatest(most));
     Rect::from_corners(
-        std::array::from_fn(|axis| least(rows.column(axis))),
-        std::array::from_fn(|axis| greatest(rows.column(high + axis))),
+        std::array::from_fn(|axis| scan::least(rows.column(axis))),
+        std::array::from_fn(|axis| scan::greatest(rows.column(high + axis))),
     )
 }
 

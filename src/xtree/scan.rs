@@ -44,16 +44,20 @@ pub(super) fn equal<const D: usize, S: Scalar, V>(
     scan::<D, S, V>(rows, base, |axis, low, high| (low == min[axis]) & (high == max[axis]))
 }
 
-/// The squared distances from `point` to the boxes of the rows from `base` on; with how many there are.
+/// Squared distances of as many rows as a scan covers; infinite beyond the last row.
+pub(super) type Distances<S> = [S; SPAN];
+
+/// Fills in the squared distances from `point` to the boxes of the rows from `base` on.
 #[inline]
 pub(super) fn distances<const D: usize, S: Scalar, V>(
     rows: &Rows<S, V>,
     base: usize,
     point: &[S; D],
-) -> ([S; SPAN], usize) {
+    into: &mut Distances<S>,
+) {
     let (low, high) = corners::<D, S, V>(rows, base);
-    let mut sums = [S::ZERO; SPAN];
-    for (block, sums) in sums.as_chunks_mut::<LANES>().0.iter_mut().enumerate().take(low[0].len()) {
+    for (block, into) in into.as_chunks_mut::<LANES>().0.iter_mut().enumerate().take(low[0].len()) {
+        let mut sums = [S::ZERO; LANES];
         for axis in 0..D {
             let (low, high) = (&low[axis][block], &high[axis][block]);
             for lane in 0..LANES {
@@ -61,8 +65,50 @@ pub(super) fn distances<const D: usize, S: Scalar, V>(
                 sums[lane] += outside * outside;
             }
         }
+        *into = sums;
     }
-    (sums, (rows.len() - base).min(SPAN))
+    into[(rows.len() - base).min(SPAN)..].fill(S::INFINITY);
+}
+
+/// Which of the distances are below `limit`, a bit each.
+#[inline]
+pub(super) fn below<S: Scalar>(distances: &Distances<S>, limit: S) -> u64 {
+    let blocks = distances.as_chunks::<LANES>().0.iter().enumerate();
+    blocks.fold(0, |mask, (block, lanes)| {
+        mask | pack(lanes.map(|distance| distance < limit)) << (block * LANES)
+    })
+}
+
+/// All rows from `base` on that a scan covers, a bit each.
+#[inline]
+pub(super) fn all<S: Scalar, V>(rows: &Rows<S, V>, base: usize) -> u64 {
+    let rest = rows.len() - base;
+    if rest < SPAN { (1 << rest) - 1 } else { u64::MAX }
+}
+
+/// The least key of a column; infinite if there are none.
+#[inline]
+pub(super) fn least<S: Scalar>(keys: &[S]) -> S {
+    fold(keys, S::INFINITY, S::least)
+}
+
+/// The greatest key of a column; negative infinity if there are none.
+#[inline]
+pub(super) fn greatest<S: Scalar>(keys: &[S]) -> S {
+    fold(keys, S::NEG_INFINITY, S::greatest)
+}
+
+/// Folds lane by lane first: the compiler may not reorder a fold of floats by itself.
+#[inline]
+fn fold<S: Scalar>(keys: &[S], neutral: S, pick: impl Fn(S, S) -> S) -> S {
+    let (blocks, rest) = keys.as_chunks::<LANES>();
+    let mut lanes = [neutral; LANES];
+    for block in blocks {
+        for lane in 0..LANES {
+            lanes[lane] = pick(block[lane], lanes[lane]);
+        }
+    }
+    lanes.iter().chain(rest).fold(neutral, |picked, &key| pick(key, picked))
 }
 
 #[inline]
@@ -83,8 +129,7 @@ fn scan<const D: usize, S: Scalar, V>(
         }
         mask |= pack(passed) << (block * LANES);
     }
-    let rest = rows.len() - base;
-    if rest < SPAN { mask & ((1 << rest) - 1) } else { mask }
+    mask & all(rows, base)
 }
 
 /// Eight truths as eight bits: the product moves byte `i`'s lowest bit to bit `56 + i`.
@@ -127,20 +172,28 @@ mod tests {
                 let key = (row * 7 % 50) as f64;
                 rows.write().push(&[key, key - 20.0], row as u64);
             }
+            assert_eq!(
+                least(rows.column(0)),
+                rows.column(0).iter().copied().fold(f64::INFINITY, f64::min)
+            );
+            let most = rows.column(1).iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            assert_eq!(greatest(rows.column(1)), most);
             let window = Rect::new([5.0, -10.0], [30.0, 4.0]).unwrap();
             for base in (0..len).step_by(SPAN) {
                 let mask = meeting(&rows, base, &window);
-                let (distances, count) = distances(&rows, base, &[1.0, 2.0]);
-                assert_eq!(count, (len - base).min(SPAN));
+                let mut near = [0.0; SPAN];
+                distances(&rows, base, &[1.0, 2.0], &mut near);
+                let nearer = below(&near, 400.0);
                 for bit in 0..SPAN {
                     let Some(&x) = rows.column(0).get(base + bit) else {
-                        assert_eq!(mask >> bit, 0);
+                        assert_eq!((mask >> bit, nearer >> bit), (0, 0));
                         break;
                     };
                     let point = Rect::from([x, x - 20.0]);
                     assert_eq!(mask >> bit & 1 == 1, window.intersects(&point));
                     assert_eq!(equal(&rows, base, &point) >> bit & 1, 1);
-                    assert_eq!(distances[bit], point.distance_squared(&[1.0, 2.0]));
+                    assert_eq!(near[bit], point.distance_squared(&[1.0, 2.0]));
+                    assert_eq!(nearer >> bit & 1 == 1, near[bit] < 400.0);
                 }
             }
         }

@@ -3,6 +3,8 @@
 //! Topological: Beckmann et al., SIGMOD 1990, section 4.2. Overlap-minimal: Berchtold et al., VLDB 1996,
 //! section 3.3; where neither gives a good cut, the node becomes a supernode (section 3.2).
 
+use std::cmp::Reverse;
+
 use super::node::{self, Limits, push, rect_of, take};
 use super::rect::Rect;
 use super::scalar::Scalar;
@@ -72,7 +74,7 @@ fn apply<const D: usize, S: Scalar, V>(
     let extra = rows.len();
     let mut moved = plan.order[plan.cut..].to_vec();
     // From the last row down, so that the row that fills a gap is never one that is still to move.
-    moved.sort_unstable_by(|a, b| b.cmp(a));
+    moved.sort_unstable_by_key(|&row| Reverse(row));
     let pages = Rows::<S, V>::pages_for(rows.columns(), moved.len()).max(limits.pages);
     let mut upper = Rows::new(rows.columns(), pages);
     let mut low = rows.write();

@@ -15,7 +15,8 @@ impl<const D: usize, T, S: Scalar> Default for XTree<D, T, S> {
 
 impl<const D: usize, T: Clone, S: Scalar> Clone for XTree<D, T, S> {
     fn clone(&self) -> Self {
-        Self { root: self.root.clone(), height: self.height, len: self.len }
+        let Self { height, len, reinserted_percent, .. } = *self;
+        Self { root: self.root.clone(), height, len, reinserted_percent }
     }
 }
 
