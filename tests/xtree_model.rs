@@ -1,6 +1,9 @@
 //! The X-tree against a naive list: random operation sequences in several dimensions, and inputs that
 //! spatial indexes are known to suffer from.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, also in its helpers")]
+#![allow(clippy::cast_possible_truncation, reason = "the numbers of a test are small")]
+
 use proptest::prelude::*;
 use stillheap::{Rect, RectError, Scalar, XTree};
 
@@ -101,7 +104,7 @@ fn place<const D: usize>(at: [i8; D], sides: [u8; D]) -> Rect<D, f64> {
 }
 
 fn run<const D: usize>(operations: Vec<Operation<D>>) {
-    let mut pair = Pair::<D, f64>::new(if operations.len() % 2 == 0 { 0 } else { 30 });
+    let mut pair = Pair::<D, f64>::new(if operations.len().is_multiple_of(2) { 0 } else { 30 });
     for (number, operation) in operations.into_iter().enumerate() {
         match operation {
             Operation::Insert(at, _, true) => pair.insert(at.map(f64::from).into(), number as u32),
@@ -184,7 +187,7 @@ fn up_and_down<const D: usize, S: Scalar>(
         let mut pair = Pair::<D, S>::new(reinserted_percent);
         for number in 0..round {
             pair.insert(make(&mut random), number as u32);
-            if number % 100 == 0 {
+            if number.is_multiple_of(100) {
                 pair.check();
             }
         }
@@ -198,7 +201,7 @@ fn up_and_down<const D: usize, S: Scalar>(
         }
         while !pair.list.is_empty() {
             pair.remove(random.below(pair.list.len()));
-            if pair.list.len() % 100 == 0 {
+            if pair.list.len().is_multiple_of(100) {
                 pair.check();
             }
             if pair.list.len() == round / 3 {

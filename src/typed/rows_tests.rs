@@ -1,4 +1,5 @@
 //! Tests of `Rows`: against a `Vec`, with values of many sizes, and with counted drops.
+#![allow(clippy::cast_possible_truncation, reason = "any pattern of keys and values will do")]
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};

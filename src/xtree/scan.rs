@@ -184,7 +184,7 @@ mod tests {
                 let mut near = [0.0; SPAN];
                 distances(&rows, base, &[1.0, 2.0], &mut near);
                 let nearer = below(&near, 400.0);
-                for bit in 0..SPAN {
+                for (bit, &distance) in near.iter().enumerate() {
                     let Some(&x) = rows.column(0).get(base + bit) else {
                         assert_eq!((mask >> bit, nearer >> bit), (0, 0));
                         break;
@@ -192,8 +192,8 @@ mod tests {
                     let point = Rect::from([x, x - 20.0]);
                     assert_eq!(mask >> bit & 1 == 1, window.intersects(&point));
                     assert_eq!(equal(&rows, base, &point) >> bit & 1, 1);
-                    assert_eq!(near[bit], point.distance_squared(&[1.0, 2.0]));
-                    assert_eq!(nearer >> bit & 1 == 1, near[bit] < 400.0);
+                    assert_eq!(distance, point.distance_squared(&[1.0, 2.0]));
+                    assert_eq!(nearer >> bit & 1 == 1, distance < 400.0);
                 }
             }
         }
