@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::rows::{Key, Reach, Rows};
+use super::rows::{Key, Rows};
+use super::rows_mut::Reach;
 
 /// A node of a tree: a leaf, whose rows hold values, or an inner node, whose rows hold nodes.
 ///

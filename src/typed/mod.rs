@@ -4,8 +4,10 @@
 mod branch;
 mod layout;
 mod rows;
+mod rows_mut;
 mod tracked;
 
 pub use branch::{Branch, BranchReach};
-pub use rows::{Key, Reach, Rows, RowsMut};
+pub use rows::{Key, Rows};
+pub use rows_mut::{Reach, RowsMut};
 pub use tracked::{Tracked, TrackedMut};

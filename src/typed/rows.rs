@@ -14,11 +14,11 @@
 
 use std::marker::PhantomData;
 use std::mem::needs_drop;
-use std::ops::Deref;
 use std::ptr::NonNull;
 use std::{fmt, slice};
 
 use super::layout::Shape;
+use super::rows_mut::{Reach, RowsMut};
 use super::tracked::Pages;
 use crate::base::PAGE_SIZE;
 use crate::runtime::pages;
@@ -41,6 +41,10 @@ keys! { f32 f64 i8 i16 i32 i64 i128 isize u8 u16 u32 u64 u128 usize }
 
 /// How many words of a block's header are the user's.
 const WORDS: usize = 5;
+
+/// How much of a block `prefetch` asks for: less than the keys of two columns gained less, and a whole page as well.
+#[cfg(target_arch = "x86_64")]
+const PREFETCHED_BYTES: usize = 2816;
 
 #[repr(C, align(64))]
 struct Header {
@@ -186,6 +190,19 @@ impl<K: Key, V> Rows<K, V> {
         unsafe { slice::from_raw_parts(self.values_at().as_ptr(), self.len()) }
     }
 
+    /// Asks the processor to fetch the block's beginning, where its keys are, for a scan soon after. A hint:
+    /// it changes nothing, and does nothing on processors other than x86-64.
+    #[inline]
+    pub fn prefetch(&self) {
+        #[cfg(target_arch = "x86_64")]
+        for offset in (0..PREFETCHED_BYTES).step_by(64) {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            let line = self.block.as_ptr().cast::<i8>().wrapping_add(offset);
+            // SAFETY: every x86-64 processor has SSE, and prefetching any address at all has no effect but on speed.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(line) };
+        }
+    }
+
     /// The user's word number `word` (0 to 4) in the block's header; 0 in a new block.
     ///
     /// # Panics
@@ -202,7 +219,7 @@ impl<K: Key, V> Rows<K, V> {
     #[inline]
     pub fn write(&mut self) -> RowsMut<'_, K, V> {
         self.announce();
-        RowsMut { rows: self }
+        RowsMut::new(self)
     }
 
     /// The value of row `row`, for the way down into a block that it owns; see [`Reach`].
@@ -231,8 +248,23 @@ impl<K: Key, V> Rows<K, V> {
         unsafe { self.block.as_mut() }
     }
 
+    /// Counts one row more or fewer, or none at all.
+    ///
+    /// # Safety
+    /// The first `len` values are initialised, and nobody else owns them.
     #[inline]
-    fn column_at(&self, column: usize) -> NonNull<K> {
+    pub(super) unsafe fn set_len(&mut self, len: usize) {
+        debug_assert!(len <= self.capacity());
+        self.header_mut().len = narrow(len);
+    }
+
+    #[inline]
+    pub(super) fn set_word(&mut self, word: usize, value: u64) {
+        self.header_mut().words[word] = value;
+    }
+
+    #[inline]
+    pub(super) fn column_at(&self, column: usize) -> NonNull<K> {
         let header = self.header();
         assert!(column < header.columns as usize, "column {column} of {}", header.columns);
         let offset = size_of::<Header>() + column * header.stride as usize;
@@ -241,179 +273,15 @@ impl<K: Key, V> Rows<K, V> {
     }
 
     #[inline]
-    fn values_at(&self) -> NonNull<V> {
+    pub(super) fn values_at(&self) -> NonNull<V> {
         let offset = self.header().values_at as usize;
         // SAFETY: by `Shape` the values begin within the block or at its end, aligned for `V`.
         unsafe { self.block.byte_add(offset) }.cast()
     }
 
     #[inline]
-    fn announce(&self) {
+    pub(super) fn announce(&self) {
         pages::announce(self.block.cast(), self.pages() * PAGE_SIZE);
-    }
-}
-
-/// A value in a tracked block, on the way to a block that the value owns.
-///
-/// To write to a child's block takes `&mut` to the child's handle, which lies in the parent's
-/// block; a plain `&mut` would let safe code replace the handle without announcing the parent.
-/// This one only lets through to the child. [`Rows::reach`] and [`Branch`](super::Branch) make them, and
-/// `From<&mut V>` where the handle itself lies outside tracked memory.
-pub struct Reach<'a, V>(pub(super) &'a mut V);
-
-impl<V> Deref for Reach<'_, V> {
-    type Target = V;
-
-    #[inline]
-    fn deref(&self) -> &V {
-        self.0
-    }
-}
-
-impl<'a, V> From<&'a mut V> for Reach<'a, V> {
-    #[inline]
-    fn from(value: &'a mut V) -> Self {
-        Self(value)
-    }
-}
-
-impl<K: Key, V> Reach<'_, Rows<K, V>> {
-    /// As [`Rows::write`].
-    #[inline]
-    pub fn write(&mut self) -> RowsMut<'_, K, V> {
-        self.0.write()
-    }
-
-    /// As [`Rows::reach`].
-    #[inline]
-    pub fn reach(&mut self, row: usize) -> Reach<'_, V> {
-        self.0.reach(row)
-    }
-}
-
-impl<V: fmt::Debug> fmt::Debug for Reach<'_, V> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Reach").field(&self.0).finish()
-    }
-}
-
-/// The right to write to a block of [`Rows`], announced at both ends.
-pub struct RowsMut<'a, K: Key, V> {
-    rows: &'a mut Rows<K, V>,
-}
-
-impl<K: Key, V> RowsMut<'_, K, V> {
-    /// Appends a row.
-    ///
-    /// # Panics
-    /// If the block is full, or `keys` are not one for each column; the block is then as before.
-    #[inline]
-    pub fn push(&mut self, keys: &[K], value: V) {
-        let row = self.rows.len();
-        assert!(row < self.rows.capacity(), "no room: the block holds {row} rows");
-        self.write_keys(row, keys);
-        // SAFETY: the row is below the capacity, so its value's place lies within the block.
-        let place = unsafe { self.rows.values_at().add(row) };
-        // SAFETY: the place is aligned, exclusive, and holds no value yet, as it is at `len`.
-        unsafe { place.write(value) };
-        self.rows.header_mut().len += 1;
-    }
-
-    /// Takes row `row` out; the last row takes its place. The row's keys are lost.
-    ///
-    /// # Panics
-    /// If there is no such row.
-    #[inline]
-    pub fn swap_remove(&mut self, row: usize) -> V {
-        let len = self.rows.len();
-        assert!(row < len, "row {row} of {len}");
-        let last = len - 1;
-        for column in 0..self.rows.columns() {
-            let keys = self.column_mut(column);
-            keys[row] = keys[last];
-        }
-        self.values_mut().swap(row, last);
-        self.rows.header_mut().len -= 1;
-        // SAFETY: `last` is below the capacity, so the place lies within the block.
-        let place = unsafe { self.rows.values_at().add(last) };
-        // SAFETY: the value there is initialised, and is no longer counted, so it is moved out only once.
-        unsafe { place.read() }
-    }
-
-    /// Replaces the keys of row `row`.
-    ///
-    /// # Panics
-    /// If there is no such row, or `keys` are not one for each column.
-    #[inline]
-    pub fn set_keys(&mut self, row: usize, keys: &[K]) {
-        assert!(row < self.rows.len(), "row {row} of {}", self.rows.len());
-        self.write_keys(row, keys);
-    }
-
-    /// The keys of column `column`, one a row.
-    ///
-    /// # Panics
-    /// If there is no such column.
-    #[inline]
-    #[must_use]
-    pub fn column_mut(&mut self, column: usize) -> &mut [K] {
-        let len = self.rows.len();
-        // SAFETY: as in `Rows::column`; the guard is borrowed mutably, which makes the slice exclusive.
-        unsafe { slice::from_raw_parts_mut(self.rows.column_at(column).as_ptr(), len) }
-    }
-
-    /// The values, one a row.
-    #[inline]
-    #[must_use]
-    pub fn values_mut(&mut self) -> &mut [V] {
-        let len = self.rows.len();
-        // SAFETY: the first `len` values are initialised; the guard is borrowed mutably.
-        unsafe { slice::from_raw_parts_mut(self.rows.values_at().as_ptr(), len) }
-    }
-
-    /// Sets the user's word number `word` (0 to 4) in the block's header.
-    ///
-    /// # Panics
-    /// If there is no such word.
-    #[inline]
-    pub fn set_word(&mut self, word: usize, value: u64) {
-        self.rows.header_mut().words[word] = value;
-    }
-
-    /// Drops every row.
-    pub fn clear(&mut self) {
-        let values: *mut [V] = self.values_mut();
-        self.rows.header_mut().len = 0;
-        // SAFETY: the values were initialised and are no longer counted, so they are dropped only once,
-        // even if one of their destructors panics.
-        unsafe { values.drop_in_place() };
-    }
-
-    #[inline]
-    fn write_keys(&mut self, row: usize, keys: &[K]) {
-        assert_eq!(keys.len(), self.rows.columns(), "one key for each column");
-        for (column, key) in keys.iter().enumerate() {
-            // SAFETY: callers check that the row is below the capacity, so its key lies within the column.
-            let place = unsafe { self.rows.column_at(column).add(row) };
-            // SAFETY: the place is aligned and, through the guard, exclusive.
-            unsafe { place.write(*key) };
-        }
-    }
-}
-
-impl<K: Key, V> Deref for RowsMut<'_, K, V> {
-    type Target = Rows<K, V>;
-
-    #[inline]
-    fn deref(&self) -> &Rows<K, V> {
-        self.rows
-    }
-}
-
-impl<K: Key, V> Drop for RowsMut<'_, K, V> {
-    #[inline]
-    fn drop(&mut self) {
-        self.rows.announce();
     }
 }
 
@@ -449,12 +317,6 @@ impl<K: Key, V: fmt::Debug> fmt::Debug for Rows<K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let columns: Vec<_> = (0..self.columns()).map(|column| self.column(column)).collect();
         f.debug_struct("Rows").field("columns", &columns).field("values", &self.values()).finish()
-    }
-}
-
-impl<K: Key, V: fmt::Debug> fmt::Debug for RowsMut<'_, K, V> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.rows.fmt(f)
     }
 }
 

@@ -13,6 +13,7 @@ mod choose;
 mod frames;
 mod insert;
 mod nearest;
+mod nearest_first;
 mod node;
 mod rect;
 mod remove;
@@ -24,7 +25,8 @@ mod tree;
 mod validate;
 mod window;
 
-pub use nearest::{NearestFirst, Neighbour};
+pub use nearest::Neighbour;
+pub use nearest_first::NearestFirst;
 pub use rect::{Rect, RectError};
 pub use scalar::Scalar;
 pub use tree::XTree;

@@ -6,9 +6,9 @@
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
-use std::{fmt, ptr};
+use std::ptr;
 
-use super::node::{Inner, Leaf, Node, rect_of};
+use super::node::{self, Leaf, Node, rect_of};
 use super::rect::Rect;
 use super::scalar::Scalar;
 use super::scan::{self, Distances, SPAN};
@@ -68,6 +68,7 @@ pub(super) fn nearest<'a, const D: usize, T, S: Scalar>(
                     scan::distances(inner, base, point, &mut distances);
                     each_bit(best.accepted(inner, base, &distances), |lane| {
                         let what = &inner.values()[base + lane];
+                        node::prefetch(what);
                         queue.push(Ranked { distance: distances[lane], what });
                     });
                 }
@@ -103,8 +104,9 @@ fn likeliest_leaf<'a, const D: usize, T, S: Scalar>(
     }
 }
 
+/// Calls `each` with the number of every bit that is set.
 #[inline]
-fn each_bit(mut mask: u64, mut each: impl FnMut(usize)) {
+pub(super) fn each_bit(mut mask: u64, mut each: impl FnMut(usize)) {
     while mask != 0 {
         each(mask.trailing_zeros() as usize);
         mask &= mask - 1;
@@ -171,14 +173,14 @@ impl<'a, T, S: Scalar> Best<'a, T, S> {
 }
 
 /// A row of a leaf, ordered by distance.
-struct Row<'a, T, S: Scalar> {
-    distance: S,
-    leaf: &'a Leaf<T, S>,
-    row: usize,
+pub(super) struct Row<'a, T, S: Scalar> {
+    pub(super) distance: S,
+    pub(super) leaf: &'a Leaf<T, S>,
+    pub(super) row: usize,
 }
 
 impl<'a, T, S: Scalar> Row<'a, T, S> {
-    fn neighbour<const D: usize>(self) -> Neighbour<'a, D, T, S> {
+    pub(super) fn neighbour<const D: usize>(self) -> Neighbour<'a, D, T, S> {
         Neighbour {
             rect: rect_of(self.leaf, self.row),
             value: &self.leaf.values()[self.row],
@@ -209,9 +211,9 @@ impl<T, S: Scalar> Eq for Row<'_, T, S> {}
 
 /// Something at a distance; the nearer is the greater, as a `BinaryHeap` gives the greatest first.
 #[derive(Clone, Copy, Debug)]
-struct Ranked<S, W> {
-    distance: S,
-    what: W,
+pub(super) struct Ranked<S, W> {
+    pub(super) distance: S,
+    pub(super) what: W,
 }
 
 impl<S: Scalar, W> Ord for Ranked<S, W> {
@@ -233,82 +235,3 @@ impl<S: Scalar, W> PartialEq for Ranked<S, W> {
 }
 
 impl<S: Scalar, W> Eq for Ranked<S, W> {}
-
-#[inline]
-fn each_distance<const D: usize, S: Scalar, V>(
-    rows: &Rows<S, V>,
-    point: &[S; D],
-    mut each: impl FnMut(usize, S),
-) {
-    let mut distances = [S::INFINITY; SPAN];
-    for base in (0..rows.len()).step_by(SPAN) {
-        scan::distances(rows, base, point, &mut distances);
-        each_bit(scan::all(rows, base), |lane| each(base + lane, distances[lane]));
-    }
-}
-
-/// All entries, nearest first, found as they are asked for. From
-/// [`XTree::nearest_first`](super::XTree::nearest_first).
-pub struct NearestFirst<'a, const D: usize, T, S: Scalar = f64> {
-    point: [S; D],
-    queue: BinaryHeap<Ranked<S, Place<'a, T, S>>>,
-}
-
-/// A node still to be opened, or an entry.
-enum Place<'a, T, S: Scalar> {
-    Inner(&'a Inner<T, S>),
-    Leaf(&'a Leaf<T, S>),
-    Entry(&'a Leaf<T, S>, usize),
-}
-
-impl<'a, T, S: Scalar> Place<'a, T, S> {
-    fn of(node: &'a Node<T, S>) -> Self {
-        match node {
-            Branch::Leaf(leaf) => Self::Leaf(leaf),
-            Branch::Inner(inner) => Self::Inner(inner),
-        }
-    }
-}
-
-impl<'a, const D: usize, T, S: Scalar> NearestFirst<'a, D, T, S> {
-    pub(super) fn new(root: Option<&'a Node<T, S>>, point: [S; D]) -> Self {
-        let mut queue = BinaryHeap::new();
-        if let Some(root) = root
-            && !point.iter().any(|at| at.is_nan())
-        {
-            queue.push(Ranked { distance: S::ZERO, what: Place::of(root) });
-        }
-        Self { point, queue }
-    }
-}
-
-impl<'a, const D: usize, T, S: Scalar> Iterator for NearestFirst<'a, D, T, S> {
-    type Item = Neighbour<'a, D, T, S>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            let Self { point, queue } = self;
-            let Ranked { distance, what } = queue.pop()?;
-            match what {
-                Place::Entry(leaf, row) => return Some(Row { distance, leaf, row }.neighbour()),
-                Place::Leaf(leaf) => each_distance(leaf, point, |row, distance| {
-                    queue.push(Ranked { distance, what: Place::Entry(leaf, row) });
-                }),
-                Place::Inner(inner) => each_distance(inner, point, |row, distance| {
-                    queue.push(Ranked { distance, what: Place::of(&inner.values()[row]) });
-                }),
-            }
-        }
-    }
-}
-
-impl<const D: usize, T, S: Scalar> std::iter::FusedIterator for NearestFirst<'_, D, T, S> {}
-
-impl<const D: usize, T, S: Scalar> fmt::Debug for NearestFirst<'_, D, T, S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("NearestFirst")
-            .field("point", &self.point)
-            .field("queued", &self.queue.len())
-            .finish()
-    }
-}

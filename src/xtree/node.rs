@@ -95,6 +95,15 @@ pub(super) fn bounds<const D: usize, T, S: Scalar>(node: &Node<T, S>) -> Rect<D,
     }
 }
 
+/// Asks for `node` while something else is looked at.
+#[inline]
+pub(super) fn prefetch<T, S: Scalar>(node: &Node<T, S>) {
+    match node {
+        Branch::Leaf(rows) => rows.prefetch(),
+        Branch::Inner(rows) => rows.prefetch(),
+    }
+}
+
 /// Appends a row; to a block of points only if `rect` is one.
 #[inline]
 pub(super) fn push<const D: usize, S: Scalar, V>(

@@ -1,7 +1,8 @@
 //! [`XTree`]: the tree itself, and what can be asked of it.
 
 use super::insert::{Insertion, Item, Load, Outcome, make_room};
-use super::nearest::{self, NearestFirst, Neighbour};
+use super::nearest::{self, Neighbour};
+use super::nearest_first::NearestFirst;
 use super::node::{self, Limits, Node, bounds, push};
 use super::rect::{Rect, RectError};
 use super::remove::{Orphan, Removal};

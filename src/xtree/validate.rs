@@ -147,3 +147,71 @@ fn wrong_box(
 ) -> Invalid {
     Invalid::Box { level, row, found: format!("{found:?}"), expected: format!("{expected:?}") }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Rect;
+    use crate::xtree::node::{Inner, set_rect};
+
+    /// Large boxes all over the place: no cut of an inner node is free of overlap.
+    fn overlapping(count: u32) -> XTree<4, u32> {
+        let boxes = (0..count).map(|number| {
+            let at = |axis: u32| f64::from((number * (7 + 12 * axis) + axis) % 101);
+            let min = [at(0), at(1), at(2), at(3)];
+            (Rect::new(min, min.map(|least| least + 60.0 - least / 4.0)).unwrap(), number)
+        });
+        boxes.collect()
+    }
+
+    fn supernodes(node: &Node<u32, f64>) -> usize {
+        let Branch::Inner(inner) = node else { return 0 };
+        let own = inner.pages() > Limits::inner::<4, u32, f64>().pages;
+        usize::from(own) + inner.values().iter().map(supernodes).sum::<usize>()
+    }
+
+    fn root_of(tree: &mut XTree<4, u32>) -> &mut Inner<u32, f64> {
+        match tree.root.as_mut() {
+            Some(Branch::Inner(inner)) => inner,
+            _ => panic!("the tree has one level only"),
+        }
+    }
+
+    #[test]
+    fn supernodes_grow_and_dissolve() {
+        let mut tree = overlapping(4000);
+        tree.validate().unwrap();
+        assert!(supernodes(tree.root.as_ref().unwrap()) > 0);
+        let entries: Vec<_> = tree.iter().map(|(rect, &number)| (rect, number)).collect();
+        for (rect, number) in &entries[300..] {
+            assert_eq!(tree.remove(rect, |other| other == number), Some(*number));
+        }
+        tree.validate().unwrap();
+        assert_eq!(supernodes(tree.root.as_ref().unwrap()), 0);
+        assert_eq!(tree.iter().count(), 300);
+    }
+
+    #[test]
+    fn finds_a_box_that_is_too_large() {
+        let mut tree = overlapping(2000);
+        let everywhere = Rect::new([-1.0; 4], [1000.0; 4]).unwrap();
+        set_rect(&mut root_of(&mut tree).write(), 0, &everywhere);
+        assert!(matches!(tree.validate(), Err(Invalid::Box { row: 0, .. })));
+    }
+
+    #[test]
+    fn finds_what_is_missing() {
+        let mut tree = overlapping(2000);
+        tree.len += 1;
+        assert_eq!(tree.validate(), Err(Invalid::Len { found: 2000, expected: 2001 }));
+        tree.height += 1;
+        assert!(matches!(tree.validate(), Err(Invalid::Depth { .. })));
+        let mut tree = overlapping(2000);
+        let mut root = root_of(&mut tree).write();
+        while root.len() > 1 {
+            drop(root.swap_remove(0));
+        }
+        drop(root);
+        assert!(matches!(tree.validate(), Err(Invalid::Fill { rows: 1, .. })));
+    }
+}

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::frames::Frames;
-use super::node::{Inner, Leaf, Node, rect_of};
+use super::node::{self, Inner, Leaf, Node, rect_of};
 use super::rect::Rect;
 use super::scalar::Scalar;
 use super::scan::{self, SPAN};
@@ -63,6 +63,9 @@ impl<'a, const D: usize, T, S: Scalar> Window<'a, D, T, S> {
                 continue;
             }
             let row = found.take();
+            if let Some(next) = found.peek() {
+                node::prefetch(&inner.values()[next]);
+            }
             if found.mask != 0 || found.base + SPAN < inner.len() {
                 self.above.push((inner, found));
             }
@@ -73,6 +76,12 @@ impl<'a, const D: usize, T, S: Scalar> Window<'a, D, T, S> {
 }
 
 impl Found {
+    /// The row that `take` would give.
+    #[inline]
+    fn peek(self) -> Option<usize> {
+        (self.mask != 0).then(|| self.base + self.mask.trailing_zeros() as usize)
+    }
+
     /// The next row; there is one.
     #[inline]
     fn take(&mut self) -> usize {
