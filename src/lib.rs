@@ -7,3 +7,5 @@
 compile_error!("stillheap supports 64-bit little-endian Linux only");
 
 pub mod base;
+pub mod os;
+pub mod typed;
