@@ -15,7 +15,7 @@ use stillheap::{Durable, Heap, Options, ProcessHeap, XTree};
 static HEAP: ProcessHeap = ProcessHeap::new();
 
 /// What an operation changes: several kinds of memory, tied together by `check`.
-#[derive(Durable, Default, PartialEq, Debug)]
+#[derive(Durable, Default)]
 struct State {
     step: u64,
     names: BTreeMap<String, u64>,

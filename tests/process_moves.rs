@@ -5,8 +5,8 @@
 mod support;
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::mpsc;
 use std::sync::Arc;
+use std::sync::mpsc;
 use std::{path::Path, thread};
 use stillheap::{Durable, Options, ProcessHeap, Scope, XTree};
 
