@@ -6,9 +6,18 @@
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64", target_endian = "little")))]
 compile_error!("stillheap supports 64-bit little-endian Linux only");
 
+#[cfg(not(loom))]
 pub mod arena;
 pub mod base;
+pub mod cow;
+#[cfg(not(loom))]
 pub mod heap;
+#[cfg(not(loom))]
 pub mod image;
+#[cfg(not(loom))]
 #[doc(hidden)]
 pub mod os;
+#[cfg(not(loom))]
+pub mod runtime;
+#[cfg(not(loom))]
+pub mod snapshot;

@@ -5,8 +5,9 @@
 
 mod image_support;
 
-use image_support::{Contents, FIRST, Failure, commit, heap, host, identity};
+use image_support::{Contents, DELTA, FIRST, Failure, commit, heap, host, identity};
 use stillheap::{
+    base::{PAGE_SIZE, PageIndex},
     image::{Choice, Contents as Directory, Manifest, ManifestError, choose, inspect, leftovers},
     os::{
         Dir,
@@ -14,7 +15,7 @@ use stillheap::{
     },
 };
 
-const THIRD: Contents = Contents { runs: &[(0, 3)], pages: &[(0, 1), (2, 3)] };
+const THIRD: Contents = Contents { runs: &[(0, 3)], pages: &[(0, 1), (2, 3)], delta: false };
 
 /// The number of the snapshot that a directory offers, none of them damaged.
 fn offered(dir: &SimDir) -> u64 {
@@ -117,6 +118,33 @@ fn what_a_crash_leaves_over_is_found_and_nothing_else() {
     assert_eq!(left.len(), 2, "{left:?}");
     assert!(left[0].starts_with(".tmp"));
     assert_eq!(left[1], "0000000003.full");
+}
+
+#[test]
+fn a_delta_needs_its_whole_chain() {
+    let dir = heap();
+    let manifest = commit(&dir, &Manifest::load(&dir).unwrap(), &DELTA).unwrap();
+    assert_eq!(offered(&dir), 3);
+    let Choice::Sound(sound) = choose(&dir, &host()).unwrap() else { panic!() };
+    assert_eq!(sound.chain.len(), 2);
+    assert_eq!(sound.chain[1].page(PageIndex(7)).unwrap(), [0x77; PAGE_SIZE]);
+    assert_eq!(sound.chain[1].page(PageIndex(8)).unwrap(), [0; PAGE_SIZE]);
+    assert_eq!(sound.chain[1].page(PageIndex(5)), None);
+
+    // Damage in the full segment under it takes both snapshots that rest on it.
+    dir.damage("0000000002.full", |bytes| bytes[5000] ^= 1);
+    let Choice::Sound(sound) = choose(&dir, &host()).unwrap() else { panic!() };
+    assert_eq!((sound.snapshot.number, sound.skipped.len()), (1, 2));
+
+    // A chain that leaves out the segment that the delta was made on is refused.
+    let mut torn = manifest;
+    torn.snapshots.remove(1);
+    torn.snapshots[1].chain[0] = torn.segments[0].number;
+    torn.segments.remove(1);
+    torn.publish(&dir).unwrap();
+    let Choice::Sound(sound) = choose(&dir, &host()).unwrap() else { panic!() };
+    let message = sound.skipped[0].to_string();
+    assert!(message.contains("parent segment at offset 72: expected 1, found 2"), "{message}");
 }
 
 #[test]

@@ -107,7 +107,8 @@ impl Space {
     ) -> Option<PageIndex> {
         let slack = if align > CHUNK_SIZE { align } else { 0 };
         let bytes = (pages as usize * PAGE_SIZE).checked_add(slack)?.checked_add(CHUNK_SIZE)?;
-        let cells = u32::try_from(bytes.div_ceil(CELL_SIZE)).ok()?;
+        // At least two: a cell that stands alone has its large blocks start at their chunks.
+        let cells = u32::try_from(bytes.div_ceil(CELL_SIZE)).ok()?.max(2);
         let head = self.claim_cells(arena, cells)?;
         let first = arena.chunk_address(head.first_chunk()) + CHUNK_SIZE;
         let start = first.checked_next_multiple_of(align.max(1))?;

@@ -21,16 +21,45 @@ pub struct CellRun {
     pub file_backed: bool,
 }
 
+/// Why an image could not be taken in.
+#[derive(Debug, thiserror::Error)]
+pub enum AdoptError {
+    /// The process uses a cell of the image already.
+    #[error("cell {cell} of the image is in use by this process")]
+    Taken {
+        /// The cell's number.
+        cell: u32,
+    },
+    /// The image's bytes could not be mapped.
+    #[error("the image could not be mapped: {0}")]
+    Map(#[source] io::Error),
+    /// The image's tables are wrong.
+    #[error("the heap's tables in the image are damaged: {0}")]
+    Damage(#[from] Damage),
+}
+
 impl Heap {
     /// Takes in the cells of an image and continues in the main space. `runs` do not overlap
-    /// each other nor live cells.
+    /// each other. `map` puts the image's bytes into the cells of one run, which are not live
+    /// then; it must not allocate.
     ///
     /// # Errors
-    /// What is wrong with the image. Then the cells have become bare address space again,
-    /// and the heap is as it was.
-    pub fn adopt(&self, runs: &[CellRun]) -> Result<(), Damage> {
+    /// See [`AdoptError`]. Then the cells have become bare address space again, and the heap
+    /// is as it was.
+    pub fn adopt(
+        &self,
+        runs: &[CellRun],
+        mut map: impl FnMut(usize) -> io::Result<()>,
+    ) -> Result<(), AdoptError> {
         let mut shared = self.lock();
-        let result = self.adopt_cells(runs).and_then(|()| self.check_first_cell());
+        let mut cells = runs.iter().flat_map(|run| run.first.0..run.first.0 + run.count);
+        if let Some(cell) = cells.find(|&cell| self.arena.is_live(CellIndex(cell))) {
+            return Err(AdoptError::Taken { cell });
+        }
+        let mapped = (0..runs.len()).try_for_each(&mut map).map_err(AdoptError::Map);
+        let result = mapped
+            .and_then(|()| Ok(self.adopt_cells(runs)?))
+            .and_then(|()| Ok(self.check_first_cell()?));
         if result.is_err() {
             self.reject(runs);
             return result;

@@ -3,11 +3,11 @@
 
 use crate::arena::{PageEntry, PageTag, Purpose, Slot};
 use crate::base::PageIndex;
+use crate::base::RipeList;
 use crate::base::sync::Ordering::Relaxed;
 use crate::heap::classes;
 use crate::heap::lane::{Lane, Local};
 use crate::heap::lists::{ListName, kind_of};
-use crate::heap::ripe::RipeList;
 use crate::heap::slab;
 use crate::heap::{BadFree, Heap};
 use std::ptr::{self, NonNull};

@@ -3,11 +3,14 @@
 
 use crate::arena::{Arena, Space};
 use crate::base::PageIndex;
-use crate::base::sync::Ordering::Relaxed;
+use crate::base::sync::AtomicU32;
+use crate::base::sync::Ordering::{Acquire, Relaxed, Release};
+use crate::base::{RipeLink, RipeList, linked};
+use crate::cow::Pass;
 use crate::heap::lane::{LANES_MAX, Lane, LaneTable};
-use crate::heap::lists::{KINDS, ListName, Lists, kind_of, linked, list_of};
-use crate::heap::ripe::{RipeLink, RipeList};
+use crate::heap::lists::{KINDS, ListName, Lists, kind_of, list_of};
 use crate::heap::slab;
+use std::cell::UnsafeCell;
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -16,7 +19,10 @@ pub struct Heap {
     pub(super) arena: Arena,
     pub(super) lanes: LaneTable,
     pub(super) ripe: RipeList,
+    lanes_made: AtomicU32,
     shared: Mutex<Shared>,
+    /// The lock's guard during a fork; the lock itself guards this cell.
+    held: UnsafeCell<Option<MutexGuard<'static, Shared>>>,
 }
 
 /// What the heap's lock guards.
@@ -26,7 +32,6 @@ pub(super) struct Shared {
     pub(super) lists: Lists,
     /// The first idle lane.
     idle: u32,
-    pub(super) lanes_made: u32,
 }
 
 // SAFETY: the arena's tables are atomic; what is not lies behind the lock, or in lanes, each
@@ -45,7 +50,9 @@ impl Heap {
         Ok(Self {
             lanes: LaneTable::new()?,
             ripe: RipeList::default(),
-            shared: Mutex::new(Shared { space, lists: Lists::EMPTY, idle: 0, lanes_made: 0 }),
+            lanes_made: AtomicU32::new(0),
+            shared: Mutex::new(Shared { space, lists: Lists::EMPTY, idle: 0 }),
+            held: UnsafeCell::new(None),
             arena,
         })
     }
@@ -68,13 +75,18 @@ impl Heap {
             shared.idle = next;
             return Some(lane);
         }
-        let id = shared.lanes_made + 1;
+        let id = self.lanes_made.load(Relaxed) + 1;
         if id >= LANES_MAX {
             return None;
         }
         let lane = self.lanes.make(id).ok()?;
-        shared.lanes_made = id;
+        self.lanes_made.store(id, Release);
         Some(lane)
+    }
+
+    /// The passes of all lanes that there have ever been.
+    pub fn passes(&self) -> impl Iterator<Item = &Pass> {
+        (1..=self.lanes_made.load(Acquire)).map(|id| &self.lanes.get(id).pass)
     }
 
     /// Gives a lane back; its slabs become the heap's.
@@ -182,6 +194,23 @@ impl Heap {
     pub(super) fn ripe_link(&self, page: PageIndex) -> RipeLink<'_> {
         let note = self.arena.note_of_past_slab(page);
         RipeLink { ripe: &note.ripe, next: &note.next_ripe }
+    }
+
+    /// Takes the heap's lock for the length of a fork, so that the child finds the tables whole.
+    pub fn hold(&'static self) {
+        let guard = self.lock();
+        // SAFETY: the lock is held, which is what guards this cell.
+        unsafe { *self.held.get() = Some(guard) };
+    }
+
+    /// Gives back what [`Heap::hold`] took, in the parent and in the child.
+    ///
+    /// # Safety
+    /// The calling thread, or the thread that it is a fork of, has called `hold`.
+    pub unsafe fn let_go(&self) {
+        // SAFETY: the lock is held, says the caller, which is what guards this cell.
+        let guard = unsafe { (*self.held.get()).take() };
+        drop(guard);
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Shared> {

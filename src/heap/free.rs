@@ -66,11 +66,13 @@ impl Heap {
         let live = &slot.live[slab::first_word(first) + word];
         let bit = 1 << (block % 64);
         let before = live.load(Relaxed);
-        if before & bit == 0 {
+        let note = self.arena.note_of_past_slab(first);
+        // Freed by another thread and not yet merged? Only then is there anything to look for.
+        let freed_remotely = note.ripe.load(Relaxed) != 0 && !slab::is_live(slot, first, block);
+        if before & bit == 0 || freed_remotely {
             return Err(BadFree::Free);
         }
         live.store(before & !bit, Relaxed);
-        let note = self.arena.note_of_past_slab(first);
         let used = note.used.load(Relaxed) - 1;
         note.used.store(used, Relaxed);
         let list = note.list.load(Relaxed);

@@ -7,9 +7,10 @@
 
 use crate::arena::SlabNote;
 use crate::base::PageIndex;
+use crate::base::RipeList;
 use crate::base::sync::{AtomicU64, Ordering};
+use crate::cow::Pass;
 use crate::heap::lists::{KINDS, Lists};
-use crate::heap::ripe::RipeList;
 use crate::os::map::{self, Reservation};
 use std::cell::UnsafeCell;
 use std::io;
@@ -29,6 +30,8 @@ pub struct Lane {
     pub(super) id: u32,
     /// The next idle lane; the heap's lock guards it.
     pub(super) next_idle: UnsafeCell<u32>,
+    /// The thread's way through the gate.
+    pub pass: Pass,
     /// Slabs of this lane in which other threads have freed blocks.
     pub(super) ripe: RipeList,
     local: UnsafeCell<Local>,

@@ -4,8 +4,8 @@
 //! alone changes them: a lane its own, the holder of the heap's lock the heap's.
 
 use crate::arena::{Arena, SlabNote};
-use crate::base::PageIndex;
 use crate::base::sync::Ordering::Relaxed;
+use crate::base::{PageIndex, linked};
 use crate::heap::classes::CLASSES;
 
 /// Which list a slab stands in.
@@ -95,11 +95,6 @@ impl Lists {
             Some(page)
         })
     }
-}
-
-/// Slab numbers in links are one too high, so that zero means none.
-pub(super) fn linked(link: u32) -> Option<PageIndex> {
-    link.checked_sub(1).map(PageIndex)
 }
 
 /// Class and scope of a slab as an index of lists.

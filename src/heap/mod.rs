@@ -22,14 +22,13 @@ mod free;
 mod lane;
 mod lists;
 mod resize;
-mod ripe;
 mod roots;
 mod runs;
 mod slab;
 mod stats;
 mod validate;
 
-pub use adopt::CellRun;
+pub use adopt::{AdoptError, CellRun};
 pub use allocate::Allocation;
 pub use check::Damage;
 pub use classes::{CLASSES, SMALL_MAX, class_size};

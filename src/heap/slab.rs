@@ -105,6 +105,14 @@ pub(super) fn remote_words<'a>(slot: &'a Slot, page: PageIndex, class: &Class) -
     &slot.remote[first..first + word_count(class)]
 }
 
+/// Counts the blocks in use, without those that were freed by others and not yet merged.
+pub(super) fn count_unfreed(arena: &Arena, page: PageIndex, kind: usize) -> u32 {
+    let Some(slot) = arena.slot(page.chunk()) else { return 0 };
+    let remote = remote_words(slot, page, class_of_kind(kind));
+    let freed: u32 = remote.iter().map(|word| word.load(Relaxed).count_ones()).sum();
+    count_live(arena, page, kind).saturating_sub(freed)
+}
+
 /// The bits of the last word that stand for no block. They are set, so that nobody takes them.
 pub(super) fn padding(class: &Class) -> u64 {
     match class.blocks % 64 {

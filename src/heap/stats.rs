@@ -64,7 +64,7 @@ impl Heap {
         }
         self.for_slabs(chunk, |page, class| {
             let kind = slab::kind_number(usize::from(class), false);
-            let blocks = slab::count_live(&self.arena, page, kind);
+            let blocks = slab::count_unfreed(&self.arena, page, kind);
             let size = u64::from(slab::class_of_kind(kind).size);
             stats.add(purpose, blocks, u64::from(blocks) * size);
         });

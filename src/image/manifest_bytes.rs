@@ -49,7 +49,8 @@ impl Manifest {
     pub fn decode(bytes: &[u8]) -> Result<Self, ManifestError> {
         let body = check_envelope(bytes)?;
         let mut decoder = Decoder::new(body);
-        decoder.zero_to_fixed()?;
+        // Magic, version, reserved and length: checked above.
+        let _ = decoder.array::<24>("fixed part")?;
         let identity = Identity::decode(&mut decoder)?;
         let next_snapshot = decoder.u64("next snapshot number")?;
         let next_segment = decode_number(&mut decoder, "next segment number")?;
@@ -76,13 +77,6 @@ impl Manifest {
         let fresh = next_snapshot == 1 || !snapshots.is_empty();
         check(fresh, "next snapshot number", 64, "1 without snapshots", next_snapshot)?;
         Ok(Self { identity, next_snapshot, next_segment, segments, snapshots })
-    }
-}
-
-impl Decoder<'_> {
-    /// Past what `check_envelope` has checked.
-    fn zero_to_fixed(&mut self) -> Result<(), Defect> {
-        self.array::<24>("fixed part").map(|_| ())
     }
 }
 

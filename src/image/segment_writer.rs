@@ -18,7 +18,10 @@ use crate::{
     base::{PAGE_SIZE, PageIndex, PageRun, crc32},
     os::{Dir, File},
 };
-use std::{io, path::PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 /// A page of nothing.
 pub(super) static ZERO_PAGE: [u8; PAGE_SIZE] = [0; PAGE_SIZE];
@@ -265,11 +268,7 @@ impl Written {
 }
 
 /// One run after the other, from the first page boundary after the table on.
-fn lay_out(
-    runs: &[PageRun],
-    page_count: u64,
-    path: &std::path::Path,
-) -> Result<Vec<Extent>, WriteError> {
+fn lay_out(runs: &[PageRun], page_count: u64, path: &Path) -> Result<Vec<Extent>, WriteError> {
     let count = u32::try_from(runs.len()).unwrap_or(u32::MAX);
     let (mut above, mut offset) = (0, data_offset(count));
     let mut extents = Vec::with_capacity(runs.len());
@@ -323,7 +322,7 @@ fn encode_table(extents: &[Extent], data_offset: u64) -> Vec<u8> {
     encoder.into_bytes()
 }
 
-fn io_error(path: &std::path::Path, action: &'static str, source: io::Error) -> WriteError {
+fn io_error(path: &Path, action: &'static str, source: io::Error) -> WriteError {
     WriteError::Io { path: path.to_owned(), action, source }
 }
 

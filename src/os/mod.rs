@@ -6,15 +6,24 @@
 //! - `disk`: the traits on a real directory
 //! - `sim`: the traits in memory, with faults and crashes
 //! - `lock`: one owner for a heap's directory
+//! - `thread`, `futex`, `maps`, `restart`, `fatal`: what their names say
 
 mod dir;
 mod disk;
 mod fatal;
+mod futex;
 mod lock;
 pub mod map;
+mod maps;
+mod restart;
 pub mod sim;
+mod thread;
 
 pub use dir::{Dir, File, FileBytes, PublishError, TEMPORARY_PREFIX};
 pub use disk::{DiskDir, DiskFile};
-pub use fatal::fatal;
+pub use fatal::{fatal, hex};
+pub use futex::{futex_wait, futex_wake_all, membarrier, membarrier_register};
 pub use lock::{DirLock, LOCK_NAME, LockError};
+pub use maps::{Mapping, occupants};
+pub use restart::restart_once;
+pub use thread::{ExitHook, at_fork, random_u64};

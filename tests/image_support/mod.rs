@@ -5,8 +5,8 @@
 use stillheap::{
     base::{PAGE_SIZE, PageIndex, PageRun},
     image::{
-        CommitError, Host, Identity, Machine, Manifest, SegmentInfo, SegmentSummary, SegmentWriter,
-        SnapshotRecord, WriteError,
+        CommitError, Host, Identity, Machine, Manifest, SegmentInfo, SegmentKind, SegmentSummary,
+        SegmentWriter, SnapshotRecord, WriteError,
     },
     os::{Dir, sim::SimDir},
 };
@@ -18,13 +18,18 @@ pub(crate) type Page = (u32, u8);
 pub(crate) struct Contents {
     pub(crate) runs: &'static [(u32, u32)],
     pub(crate) pages: &'static [Page],
+    /// Whether it is a delta on the snapshot before it.
+    pub(crate) delta: bool,
 }
 
 /// The first snapshot: one page.
-pub(crate) const FIRST: Contents = Contents { runs: &[(5, 1)], pages: &[(5, 0xa5)] };
+pub(crate) const FIRST: Contents = Contents { runs: &[(5, 1)], pages: &[(5, 0xa5)], delta: false };
 /// The second: another extent, with a page that is zero.
 pub(crate) const SECOND: Contents =
-    Contents { runs: &[(5, 1), (7, 2)], pages: &[(5, 0x5a), (8, 0xff)] };
+    Contents { runs: &[(5, 1), (7, 2)], pages: &[(5, 0x5a), (8, 0xff)], delta: false };
+
+/// A third, on request: page 7 is no longer zero, and page 8 is.
+pub(crate) const DELTA: Contents = Contents { runs: &[(7, 2)], pages: &[(7, 0x77)], delta: true };
 
 /// Why a commit failed.
 #[derive(Debug)]
@@ -68,14 +73,17 @@ pub(crate) fn commit<D: Dir>(
 ) -> Result<Manifest, Failure> {
     let mut next = manifest.clone();
     let (frozen_at, operations) = (manifest.next_snapshot * 1000, manifest.next_snapshot * 10);
+    let before = manifest.snapshots.last().filter(|_| contents.delta);
+    let mut chain = before.map_or_else(Vec::new, |before| before.chain.clone());
     let info = SegmentInfo {
         identity: manifest.identity,
         number: manifest.next_segment,
-        parent: None,
+        parent: chain.last().copied(),
         snapshot: manifest.next_snapshot,
         frozen_at,
         operations,
     };
+    chain.push(info.number);
     let result = write_segment(dir, &info, contents).map_err(Failure::Write).and_then(|summary| {
         let snapshot = SnapshotRecord {
             number: info.snapshot,
@@ -83,7 +91,7 @@ pub(crate) fn commit<D: Dir>(
             operations,
             pages: summary.pages,
             bytes: summary.bytes,
-            chain: vec![info.number],
+            chain,
         };
         next.add(snapshot, summary.record);
         next.publish(dir).map_err(Failure::Commit)
@@ -96,7 +104,7 @@ pub(crate) fn commit<D: Dir>(
                 Failure::Commit(error) => error.old_in_force(),
             };
             if old_in_force {
-                let kind = stillheap::image::SegmentKind::Full;
+                let kind = if contents.delta { SegmentKind::Delta } else { SegmentKind::Full };
                 let _ = dir.remove(&info.number.file_name(kind));
             }
             Err(failure)

@@ -6,28 +6,36 @@
 
 use crate::base::PageIndex;
 use crate::base::sync::{AtomicU32, Ordering};
-use crate::heap::lists::linked;
 
 /// The head of such a list: a slab's number plus one, or zero.
-#[derive(Debug, Default)]
-pub(super) struct RipeList(AtomicU32);
+#[derive(Debug)]
+pub struct RipeList(AtomicU32);
 
 /// The two fields of a slab's note that a list uses.
-pub(super) struct RipeLink<'a> {
-    pub(super) ripe: &'a AtomicU32,
-    pub(super) next: &'a AtomicU32,
+#[derive(Debug)]
+pub struct RipeLink<'a> {
+    /// Its flag.
+    pub ripe: &'a AtomicU32,
+    /// The next slab on the list, plus one.
+    pub next: &'a AtomicU32,
 }
 
 impl RipeList {
+    /// An empty list.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(AtomicU32::new(0))
+    }
+
     /// Puts a slab on the list unless it stands on one already.
-    pub(super) fn raise(&self, page: PageIndex, link: &RipeLink<'_>) {
+    pub fn raise(&self, page: PageIndex, link: &RipeLink<'_>) {
         if link.ripe.swap(1, Ordering::AcqRel) == 0 {
             self.push(page, link);
         }
     }
 
     /// Puts a slab on the list whose flag is up already, taken from another list.
-    pub(super) fn push(&self, page: PageIndex, link: &RipeLink<'_>) {
+    pub fn push(&self, page: PageIndex, link: &RipeLink<'_>) {
         let mut head = self.0.load(Ordering::Relaxed);
         loop {
             link.next.store(head, Ordering::Relaxed);
@@ -44,7 +52,8 @@ impl RipeList {
     }
 
     /// Takes all slabs off, newest first; walk on with [`RipeList::after`].
-    pub(super) fn take_all(&self) -> Option<PageIndex> {
+    #[must_use]
+    pub fn take_all(&self) -> Option<PageIndex> {
         if self.0.load(Ordering::Relaxed) == 0 {
             return None;
         }
@@ -53,14 +62,27 @@ impl RipeList {
 
     /// Lowers the flag of a slab that was taken off. What was freed before a flag was found up
     /// is seen afterwards: hence a swap, which reads what the freeing thread wrote.
-    pub(super) fn lower(link: &RipeLink<'_>) {
+    pub fn lower(link: &RipeLink<'_>) {
         link.ripe.swap(0, Ordering::AcqRel);
     }
 
     /// The slab after this one; to be asked before the flag is lowered or the slab is pushed.
-    pub(super) fn after(link: &RipeLink<'_>) -> Option<PageIndex> {
+    #[must_use]
+    pub fn after(link: &RipeLink<'_>) -> Option<PageIndex> {
         linked(link.next.load(Ordering::Relaxed))
     }
+}
+
+impl Default for RipeList {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Slab numbers in links are one too high, so that zero means none.
+#[must_use]
+pub fn linked(link: u32) -> Option<PageIndex> {
+    link.checked_sub(1).map(PageIndex)
 }
 
 #[cfg(all(test, loom))]
@@ -89,7 +111,7 @@ mod loom_tests {
                 next: AtomicU32::new(0),
                 freed: AtomicU32::new(0),
             };
-            let shared = Arc::new((RipeList(AtomicU32::new(0)), [note(), note()]));
+            let shared = Arc::new((RipeList::new(), [note(), note()]));
             let freeing: Vec<_> = (0..2)
                 .map(|thread: u32| {
                     let shared = Arc::clone(&shared);

@@ -1,0 +1,72 @@
+//! What runs at a thread's end and around a fork; random numbers. Nothing here allocates.
+#![allow(unsafe_code, reason = "calls pthread functions and getrandom")]
+
+use std::ffi::c_void;
+use std::io;
+use std::ptr::NonNull;
+
+/// A function to be called at the end of threads that ask for it.
+///
+/// It runs after the destructors of Rust's thread-locals. If it is set again by a later
+/// destructor, it runs again, a few times at most.
+#[derive(Clone, Copy, Debug)]
+pub struct ExitHook(libc::pthread_key_t);
+
+impl ExitHook {
+    /// Makes the hook. The process has a limited number of them (1,024), so this is done once.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn new(call: extern "C" fn(*mut c_void)) -> io::Result<Self> {
+        let call: unsafe extern "C" fn(*mut c_void) = call;
+        let mut key = 0;
+        // SAFETY: writes the key; the function may be called with whatever `arm` sets.
+        match unsafe { libc::pthread_key_create(&raw mut key, Some(call)) } {
+            0 => Ok(Self(key)),
+            error => Err(io::Error::from_raw_os_error(error)),
+        }
+    }
+
+    /// Has the function called, with `value`, when the calling thread ends.
+    pub fn arm(self, value: NonNull<c_void>) {
+        // SAFETY: the key exists. Without memory for it the function is not called, which the
+        // caller must live with.
+        let _ = unsafe { libc::pthread_setspecific(self.0, value.as_ptr()) };
+    }
+}
+
+/// Has functions called before each fork, and after it in the parent and in the child.
+///
+/// # Errors
+/// What the system says (it has no memory).
+pub fn at_fork(
+    before: extern "C" fn(),
+    in_parent: extern "C" fn(),
+    in_child: extern "C" fn(),
+) -> io::Result<()> {
+    let (before, in_parent, in_child): (
+        unsafe extern "C" fn(),
+        unsafe extern "C" fn(),
+        unsafe extern "C" fn(),
+    ) = (before, in_parent, in_child);
+    // SAFETY: functions of the program, which stay where they are.
+    match unsafe { libc::pthread_atfork(Some(before), Some(in_parent), Some(in_child)) } {
+        0 => Ok(()),
+        error => Err(io::Error::from_raw_os_error(error)),
+    }
+}
+
+/// A random number from the system; if it has none yet, one made of addresses and time.
+#[must_use]
+pub fn random_u64() -> u64 {
+    let mut bytes = [0; 8];
+    // SAFETY: writes at most as many bytes as the array has.
+    let got =
+        unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), libc::GRND_NONBLOCK) };
+    if got == 8 {
+        return u64::from_le_bytes(bytes);
+    }
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let nanoseconds = u64::from(now.map_or(0, |time| time.subsec_nanos()));
+    std::ptr::from_ref(&bytes).addr() as u64 ^ nanoseconds << 32 ^ u64::from(std::process::id())
+}

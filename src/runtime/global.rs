@@ -1,0 +1,243 @@
+//! The global allocator: every allocation of the process goes through here.
+//!
+//! Nothing here allocates or panics. A caller's mistake that would corrupt the heap (a double
+//! free, a foreign address) ends the process with a message.
+#![allow(unsafe_code, reason = "this is the global allocator")]
+
+use crate::arena::Purpose;
+use crate::heap::{Allocation, BadFree, Lane};
+use crate::os;
+use crate::runtime::process::{self, Process};
+use crate::runtime::thread::{self, ThreadState};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::ptr::{self, NonNull};
+
+/// The heap of the process, to be installed as its global allocator.
+///
+/// ```
+/// #[global_allocator]
+/// static HEAP: stillheap::ProcessHeap = stillheap::ProcessHeap::new();
+/// # fn main() {}
+/// ```
+///
+/// Until [`ProcessHeap::open`] it is an ordinary allocator. If the address range cannot be
+/// reserved, allocations come from the system's allocator, and `open` says why.
+#[derive(Debug)]
+pub struct ProcessHeap {
+    base: usize,
+}
+
+impl ProcessHeap {
+    /// The address at which the arena starts unless told otherwise.
+    pub const DEFAULT_BASE: usize = 0x2000_0000_0000;
+
+    /// The process's heap at the default address: 16 TiB of address space from
+    /// [`ProcessHeap::DEFAULT_BASE`] on.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self::at(Self::DEFAULT_BASE)
+    }
+
+    /// The same at another address, a multiple of 64 MiB below 2^47 - 2^44. An image can be
+    /// opened only at the address at which it was made.
+    #[must_use]
+    pub const fn at(base: usize) -> Self {
+        Self { base }
+    }
+
+    pub(super) fn base(&self) -> usize {
+        self.base
+    }
+}
+
+impl Default for ProcessHeap {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+// SAFETY: blocks come from the process's heap or from the system's allocator, both of which
+// hand out memory that is the caller's alone; which of them a block came from is told by its
+// address. Neither unwinds.
+unsafe impl GlobalAlloc for ProcessHeap {
+    #[inline]
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        match allocate(self.base, layout, None) {
+            Some(allocation) => allocation.block.as_ptr(),
+            // SAFETY: passed on from the caller.
+            None => unsafe { fall_back(|| System.alloc(layout)) },
+        }
+    }
+
+    #[inline]
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        match allocate(self.base, layout, None) {
+            Some(allocation) => {
+                if !allocation.zeroed {
+                    // SAFETY: a fresh block of at least this size.
+                    unsafe { allocation.block.write_bytes(0, layout.size()) };
+                }
+                allocation.block.as_ptr()
+            }
+            // SAFETY: passed on from the caller.
+            None => unsafe { fall_back(|| System.alloc_zeroed(layout)) },
+        }
+    }
+
+    #[inline]
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        match process_of(block) {
+            // SAFETY: passed on from the caller; the block lies in the arena.
+            Some(process) => unsafe { free(process, block.addr()) },
+            // SAFETY: passed on from the caller; what is not the arena's is the system's.
+            None => unsafe { System.dealloc(block, layout) },
+        }
+    }
+
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        let transient = allocates_transiently(self.base);
+        match process_of(block) {
+            Some(process) if !transient => {
+                // SAFETY: passed on from the caller; the block lies in the arena.
+                unsafe { resize(process, block, layout, new_size) }
+            }
+            // SAFETY: passed on from the caller; the block is the system's and stays so.
+            None if transient => unsafe { System.realloc(block, layout, new_size) },
+            // SAFETY: passed on from the caller.
+            _ => unsafe { self.change_sides(block, layout, new_size) },
+        }
+    }
+}
+
+impl ProcessHeap {
+    /// Moves a block between the heap and the system's memory.
+    ///
+    /// # Safety
+    /// As for `realloc`.
+    #[cold]
+    unsafe fn change_sides(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        let Ok(new_layout) = Layout::from_size_align(new_size, layout.align()) else {
+            return ptr::null_mut();
+        };
+        // SAFETY: the new size is not zero, says the caller.
+        let moved = unsafe { self.alloc(new_layout) };
+        if !moved.is_null() {
+            // SAFETY: both blocks hold that much, and do not overlap.
+            unsafe { moved.copy_from_nonoverlapping(block, layout.size().min(new_size)) };
+            // SAFETY: the old block is the caller's and is not used any more.
+            unsafe { self.dealloc(block, layout) };
+        }
+        moved
+    }
+}
+
+/// A block from the heap. `None`: it is the system's turn (see `fall_back`).
+#[inline]
+pub(super) fn allocate(
+    base: usize,
+    layout: Layout,
+    purpose: Option<Purpose>,
+) -> Option<Allocation> {
+    let process = process::get_or_start(base)?;
+    thread::with(|state| {
+        if state.transient.get() > 0 {
+            return None;
+        }
+        let lane = state.lane(process)?;
+        let scoped = state.scopes.get() > 0;
+        let ambient = if scoped { Purpose::Scoped } else { Purpose::Ambient };
+        let purpose = purpose.unwrap_or(ambient);
+        passing(process, lane, scoped, || {
+            // SAFETY: the lane is this thread's.
+            unsafe { process.heap.allocate(lane, layout.size(), layout.align(), purpose) }
+        })
+    })
+}
+
+/// Frees a block of the arena.
+///
+/// # Safety
+/// Nothing refers to the block any more.
+#[inline]
+pub(super) unsafe fn free(process: &'static Process, address: usize) {
+    thread::with(|state| {
+        let Some(lane) = state.lane(process) else { return };
+        let scoped = state.scopes.get() > 0;
+        let freed = passing(process, lane, scoped, || {
+            // SAFETY: the lane is this thread's; the rest says the caller.
+            unsafe { process.heap.free(lane, address) }
+        });
+        if let Err(error) = freed {
+            refuse(error, address);
+        }
+    });
+}
+
+/// # Safety
+/// As for `realloc`; the block lies in the arena.
+unsafe fn resize(
+    process: &'static Process,
+    block: *mut u8,
+    layout: Layout,
+    new_size: usize,
+) -> *mut u8 {
+    let Some(address) = NonNull::new(block) else { return ptr::null_mut() };
+    let resized = thread::with(|state| {
+        let lane = state.lane(process)?;
+        let scoped = state.scopes.get() > 0;
+        let purpose = if scoped { Purpose::Scoped } else { Purpose::Ambient };
+        let (old, align) = (layout.size(), layout.align());
+        let resized = passing(process, lane, scoped, || {
+            // SAFETY: the lane is this thread's; the block was allocated with that layout.
+            unsafe { process.heap.resize(lane, address, old, new_size, align, purpose) }
+        });
+        match resized {
+            Ok(moved) => moved,
+            Err(error) => refuse(error, address.addr().get()),
+        }
+    });
+    resized.map_or(ptr::null_mut(), NonNull::as_ptr)
+}
+
+/// Runs an allocator call, outside scopes behind the gate; a scope is behind it already.
+#[inline]
+fn passing<R>(process: &Process, lane: &Lane, scoped: bool, call: impl FnOnce() -> R) -> R {
+    if scoped {
+        return call();
+    }
+    process.gate.enter_call(&lane.pass);
+    let result = call();
+    process.gate.leave_call(&lane.pass);
+    result
+}
+
+/// The process's heap if the block lies in its arena.
+#[inline]
+fn process_of(block: *mut u8) -> Option<&'static Process> {
+    let process = process::get()?;
+    process.heap.arena().page_of(block.addr()).map(|_| process)
+}
+
+fn allocates_transiently(base: usize) -> bool {
+    process::get_or_start(base).is_none()
+        || thread::with(|state: &ThreadState| state.transient.get() > 0)
+}
+
+/// The heap gave nothing: the system's memory if there is no heap or the thread wants it so,
+/// else null, for the heap is full.
+#[cold]
+fn fall_back(system: impl FnOnce() -> *mut u8) -> *mut u8 {
+    let transient = thread::with(|state| state.transient.get() > 0);
+    if transient || process::get().is_none() { system() } else { ptr::null_mut() }
+}
+
+#[cold]
+fn refuse(error: BadFree, address: usize) -> ! {
+    let what = match error {
+        BadFree::Foreign => "the address does not lie in the heap",
+        BadFree::NoBlock => "no block starts there",
+        BadFree::Free => "the block is free already (a double free)",
+    };
+    let mut digits = [0; 16];
+    os::fatal(&["stillheap: cannot free 0x", os::hex(address, &mut digits), ": ", what, "\n"])
+}

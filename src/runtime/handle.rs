@@ -1,0 +1,169 @@
+//! An open heap, as its user holds it.
+
+use crate::heap::{Damage, HeapStats};
+use crate::os::DirLock;
+use crate::runtime::events::SnapshotFailure;
+use crate::runtime::keeper::{Keeper, Still, StillInfo};
+use crate::runtime::process::Process;
+use crate::runtime::{Scope, SnapshotError};
+use std::any::Any;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+/// An open heap. Dropping it closes the heap, as [`Heap::close`] does.
+pub struct Heap {
+    pub(crate) process: &'static Process,
+    keeper: Keeper,
+    restored: Option<Restored>,
+    /// What the typed layer keeps for each root that has been opened.
+    roots: Mutex<HashMap<String, Arc<dyn Any + Send + Sync>>>,
+    /// Released when everything else is done.
+    lock: Option<DirLock>,
+}
+
+/// The snapshot that an opening restored.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Restored {
+    /// The snapshot's number.
+    pub number: u64,
+    /// When it was taken.
+    pub frozen_at: SystemTime,
+    /// Operations that the heap had seen by then, over all its runs.
+    pub operations: u64,
+    /// Pages that were saved for it.
+    pub pages: u64,
+    /// Bytes that were written for it.
+    pub bytes: u64,
+    /// How long opening took, verification included.
+    pub elapsed: Duration,
+    /// Newer snapshots that are damaged and were passed over, newest first.
+    pub skipped: Vec<SkippedSnapshot>,
+}
+
+/// A damaged snapshot that was passed over.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SkippedSnapshot {
+    /// Its number.
+    pub number: u64,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+/// What a heap holds and has done.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Stats {
+    /// What the allocator has handed out.
+    pub heap: HeapStats,
+    /// Operations that the heap has seen, over all its runs.
+    pub operations: u64,
+    /// Freezes that were tried again because scopes would not end in time.
+    pub freezes_retried: u64,
+}
+
+impl Heap {
+    pub(super) fn new(
+        process: &'static Process,
+        keeper: Keeper,
+        restored: Option<Restored>,
+        lock: DirLock,
+    ) -> Self {
+        Self { process, keeper, restored, roots: Mutex::default(), lock: Some(lock) }
+    }
+
+    /// What was restored; `None` if the heap had no snapshot.
+    #[must_use]
+    pub fn restored(&self) -> Option<&Restored> {
+        self.restored.as_ref()
+    }
+
+    /// Takes a snapshot: waits for its freeze, not for the disk. All operations that have
+    /// ended are in it.
+    ///
+    /// # Errors
+    /// If none can be taken: inside a scope, after a panic inside `write`, after closing, or
+    /// if its file cannot be written.
+    pub fn snapshot(&self) -> Result<Still, SnapshotError> {
+        if Scope::is_entered() {
+            return Err(SnapshotFailure::InsideScope.into());
+        }
+        self.process.opened.check_state()?;
+        self.keeper.shared.snapshot()
+    }
+
+    /// The durable snapshots that this run has made, oldest first; at most the last 1,024.
+    #[must_use]
+    pub fn snapshots(&self) -> Vec<StillInfo> {
+        self.keeper.shared.durable()
+    }
+
+    /// Takes a last snapshot and ends the snapshot thread. The memory stays usable, as an
+    /// ordinary heap; changes after this are not saved.
+    ///
+    /// # Errors
+    /// If the last snapshot failed. The heap is closed all the same, the older snapshots are
+    /// untouched.
+    pub fn close(mut self) -> Result<Option<StillInfo>, SnapshotError> {
+        self.shut()
+    }
+
+    /// What the heap holds and has done. Walks the allocator's tables: microseconds for each
+    /// MiB in use.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        Stats {
+            heap: self.process.heap.stats(),
+            operations: self.process.opened.operations(),
+            freezes_retried: self.process.gate.retries(),
+        }
+    }
+
+    /// Checks the allocator's tables against each other, with the gate closed: every scope and
+    /// allocator call of the process waits, some microseconds for each MiB in use.
+    ///
+    /// # Errors
+    /// The first contradiction found. It means that something has written into the
+    /// allocator's tables: the process should end, and start again from the last snapshot.
+    ///
+    /// # Panics
+    /// If called inside a scope.
+    pub fn validate(&self) -> Result<(), Damage> {
+        assert!(!Scope::is_entered(), "stillheap: `validate` would wait for the scope it is in");
+        let process = self.process;
+        let _closed = process.gate.close(|| process.heap.passes());
+        process.heap.validate()
+    }
+
+    pub(crate) fn opened_roots(
+        &self,
+    ) -> MutexGuard<'_, HashMap<String, Arc<dyn Any + Send + Sync>>> {
+        self.roots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn shut(&mut self) -> Result<Option<StillInfo>, SnapshotError> {
+        if self.process.opened.is_forked() {
+            // The thread and the lock are the parent's.
+            self.keeper.forget();
+            std::mem::forget(self.lock.take());
+            return Ok(None);
+        }
+        let last = self.keeper.close().transpose();
+        self.lock = None;
+        last
+    }
+}
+
+impl Drop for Heap {
+    fn drop(&mut self) {
+        // A failure has been reported as an event.
+        let _ = self.shut();
+    }
+}
+
+impl fmt::Debug for Heap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Heap").field("restored", &self.restored).finish_non_exhaustive()
+    }
+}

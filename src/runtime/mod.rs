@@ -1,0 +1,29 @@
+//! The process heap: the one heap that the global allocator serves, scopes, opening and
+//! closing, and the thread that takes snapshots.
+//!
+//! The only static of the crate lies here. **Invariant:** whatever runs inside an allocator
+//! call allocates nothing, and the snapshot thread allocates from the system alone, because
+//! it closes the gate that every other allocation passes.
+
+mod events;
+mod global;
+mod handle;
+mod keeper;
+mod open;
+mod opened;
+mod options;
+mod pages;
+mod process;
+mod root_slot;
+mod scope;
+mod thread;
+
+pub use events::{Event, SnapshotError};
+pub use global::ProcessHeap;
+pub use handle::{Heap, Restored, SkippedSnapshot, Stats};
+pub use keeper::{Still, StillInfo};
+pub use open::OpenError;
+pub use options::Options;
+pub use pages::{alloc as alloc_pages, announce, free as free_pages};
+pub(crate) use root_slot::RootHost;
+pub use scope::{Scope, transient};

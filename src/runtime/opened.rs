@@ -1,0 +1,118 @@
+//! What `open` sets up for the whole process: counters, triggers, and what stands in the way
+//! of a snapshot.
+
+use crate::runtime::events::SnapshotFailure;
+use crate::runtime::keeper::Shared;
+use crate::runtime::{Scope, SnapshotError};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+/// The process's part in the heap that it has opened.
+#[derive(Debug, Default)]
+pub(crate) struct Opened {
+    /// The open heap's directory; its lock makes openings take turns.
+    path: Mutex<Option<PathBuf>>,
+    /// Operations that the heap has seen, over all its runs.
+    pub(super) operations: AtomicU64,
+    /// Operations between snapshots; 0: no such trigger.
+    every: AtomicU64,
+    /// The operation at which the next snapshot is due.
+    due: AtomicU64,
+    bell: OnceLock<Arc<Shared>>,
+    /// Names of the roots that a panic has left half changed.
+    poisoned: Mutex<Vec<String>>,
+    forked: AtomicBool,
+}
+
+/// The right to open a heap; opening has succeeded when it is set.
+#[derive(Debug)]
+pub(super) struct Claim<'a>(MutexGuard<'a, Option<PathBuf>>);
+
+impl Claim<'_> {
+    pub(super) fn set(&mut self, path: &Path) {
+        *self.0 = Some(path.to_owned());
+    }
+}
+
+impl Opened {
+    /// Waits for an opening that is under way. Gives the open heap's path if there is one.
+    pub(super) fn claim(&self) -> Result<Claim<'_>, PathBuf> {
+        let path = lock(&self.path);
+        match &*path {
+            Some(open) => Err(open.clone()),
+            None => Ok(Claim(path)),
+        }
+    }
+
+    pub(super) fn set_trigger(&self, every: Option<u64>) {
+        let every = every.unwrap_or(0);
+        self.every.store(every, Relaxed);
+        self.due.store(self.operations.load(Relaxed) + every, Relaxed);
+    }
+
+    pub(super) fn set_bell(&self, shared: &Arc<Shared>) {
+        let _ = self.bell.set(Arc::clone(shared));
+    }
+
+    /// Rings the bell if the operation with that number is the one that a snapshot waits for.
+    #[inline]
+    pub(super) fn ring_if_due(&self, operation: u64) {
+        let every = self.every.load(Relaxed);
+        if every > 0 && operation >= self.due.load(Relaxed) {
+            self.ring(operation + every);
+        }
+    }
+
+    #[cold]
+    fn ring(&self, next_due: u64) {
+        let due = self.due.load(Relaxed);
+        let first =
+            due < next_due && self.due.compare_exchange(due, next_due, Relaxed, Relaxed).is_ok();
+        if let Some(bell) = self.bell.get().filter(|_| first) {
+            bell.ring();
+        }
+    }
+
+    /// A panic inside `write` may have left the root half changed.
+    pub(crate) fn poison(&self, root: &str) {
+        // In a scope, so that nobody waits at the gate while holding the lock: the thread that
+        // closes the gate takes it too.
+        let _scope = Scope::enter();
+        lock(&self.poisoned).push(root.to_owned());
+    }
+
+    /// The root has been repaired.
+    pub(crate) fn clear_poison(&self, root: &str) {
+        let _scope = Scope::enter();
+        lock(&self.poisoned).retain(|name| name != root);
+    }
+
+    pub(super) fn set_forked(&self) {
+        self.forked.store(true, Relaxed);
+    }
+
+    pub(super) fn is_forked(&self) -> bool {
+        self.forked.load(Relaxed)
+    }
+
+    /// Operations that the heap has seen.
+    pub(super) fn operations(&self) -> u64 {
+        self.operations.load(Relaxed)
+    }
+
+    /// Whether a snapshot may be taken.
+    pub(super) fn check_state(&self) -> Result<(), SnapshotError> {
+        if self.forked.load(Relaxed) {
+            return Err(SnapshotFailure::Forked.into());
+        }
+        match lock(&self.poisoned).first() {
+            Some(root) => Err(SnapshotFailure::Poisoned { root: root.clone() }.into()),
+            None => Ok(()),
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

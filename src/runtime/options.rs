@@ -1,0 +1,93 @@
+//! How a heap is opened and kept.
+
+use crate::runtime::Event;
+use std::fmt;
+use std::sync::Arc;
+
+pub(super) type EventCallback = Arc<dyn Fn(&Event) + Send + Sync>;
+
+/// Options for opening a heap, with defaults that suit most programs.
+#[derive(Clone)]
+pub struct Options {
+    pub(super) snapshot_every_ops: Option<u64>,
+    pub(super) keep: usize,
+    pub(super) create: bool,
+    pub(super) restart_on_collision: bool,
+    pub(super) on_event: Option<EventCallback>,
+}
+
+impl Options {
+    /// The defaults: snapshots on demand and on closing, the two newest are kept, a heap that
+    /// is not there is created, events that a person should see go to standard error.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            snapshot_every_ops: None,
+            keep: 2,
+            create: true,
+            restart_on_collision: false,
+            on_event: None,
+        }
+    }
+
+    /// Takes a snapshot whenever `operations` operations (calls of `write` and `share` on any
+    /// root) have begun since the last one was asked for. 0 means never.
+    #[must_use]
+    pub fn snapshot_every_ops(mut self, operations: u64) -> Self {
+        self.snapshot_every_ops = (operations > 0).then_some(operations);
+        self
+    }
+
+    /// How many of the newest snapshots stay on disk; at least one does. With two, a damaged
+    /// newest one leaves another to go back to.
+    #[must_use]
+    pub fn keep(mut self, snapshots: usize) -> Self {
+        self.keep = snapshots.max(1);
+        self
+    }
+
+    /// Whether a heap is created where there is none. If not, opening fails then.
+    #[must_use]
+    pub fn create(mut self, create: bool) -> Self {
+        self.create = create;
+        self
+    }
+
+    /// Whether the program starts itself again, once, if the memory that it has used before
+    /// opening lies where the image wants to be (about one start in 65,536 for each earlier
+    /// run whose early memory is still in use). Without it opening fails with
+    /// [`OpenError::Collision`](crate::OpenError::Collision), and starting again by hand helps.
+    ///
+    /// The program is executed anew from its beginning, with the same arguments and
+    /// environment; so what it did before opening happens twice.
+    #[must_use]
+    pub fn restart_on_collision(mut self, restart: bool) -> Self {
+        self.restart_on_collision = restart;
+        self
+    }
+
+    /// Calls `callback` for each [`Event`], on the thread where it happens, in place of
+    /// printing the serious ones to standard error.
+    #[must_use]
+    pub fn on_event(mut self, callback: impl Fn(&Event) + Send + Sync + 'static) -> Self {
+        self.on_event = Some(Arc::new(callback));
+        self
+    }
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("snapshot_every_ops", &self.snapshot_every_ops)
+            .field("keep", &self.keep)
+            .field("create", &self.create)
+            .field("restart_on_collision", &self.restart_on_collision)
+            .finish_non_exhaustive()
+    }
+}

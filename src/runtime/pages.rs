@@ -1,0 +1,62 @@
+//! Tracked blocks: whole pages whose writes are announced by software.
+#![allow(unsafe_code, reason = "hands out and takes back memory")]
+
+use crate::arena::Purpose;
+use crate::base::PAGE_SIZE;
+use crate::runtime::global;
+use crate::runtime::process;
+use std::alloc::{Layout, handle_alloc_error};
+use std::ptr::NonNull;
+
+/// A block of `bytes` bytes, all zero, that starts at a page. In a process without a heap it
+/// comes from the program's allocator.
+///
+/// Out of memory ends the process, as for `Box`.
+///
+/// # Panics
+/// If `bytes` is not a multiple of the page size, or zero.
+#[must_use]
+pub fn alloc(bytes: usize) -> NonNull<u8> {
+    let layout = layout(bytes);
+    let allocation = process::get().and_then(|process| {
+        global::allocate(process.heap.arena().base(), layout, Some(Purpose::Tracked))
+    });
+    let Some(allocation) = allocation else {
+        // SAFETY: the layout's size is not zero.
+        let block = unsafe { std::alloc::alloc_zeroed(layout) };
+        return NonNull::new(block).unwrap_or_else(|| handle_alloc_error(layout));
+    };
+    if !allocation.zeroed {
+        // SAFETY: a fresh block of that many bytes.
+        unsafe { allocation.block.write_bytes(0, bytes) };
+    }
+    allocation.block
+}
+
+/// Gives back a block.
+///
+/// # Safety
+/// The block came from [`alloc`] with the same number of bytes, and is not used any more.
+pub unsafe fn free(block: NonNull<u8>, bytes: usize) {
+    let address = block.addr().get();
+    match process::get().filter(|process| process.heap.arena().page_of(address).is_some()) {
+        // SAFETY: says the caller.
+        Some(process) => unsafe { global::free(process, address) },
+        // SAFETY: outside the arena it came from the program's allocator, with this layout.
+        None => unsafe { std::alloc::dealloc(block.as_ptr(), layout(bytes)) },
+    }
+}
+
+/// Announces that the pages of `block` are about to be written, or just have been.
+///
+/// In this version every page in use is saved, so nothing has to be noted.
+#[inline]
+pub fn announce(_block: NonNull<u8>, _bytes: usize) {}
+
+fn layout(bytes: usize) -> Layout {
+    assert!(bytes > 0 && bytes.is_multiple_of(PAGE_SIZE), "tracked blocks are whole pages");
+    match Layout::from_size_align(bytes, PAGE_SIZE) {
+        Ok(layout) => layout,
+        Err(_) => handle_alloc_error(Layout::new::<u8>()),
+    }
+}

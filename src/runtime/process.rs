@@ -1,0 +1,90 @@
+//! The process's heap, made by its first allocation.
+#![allow(unsafe_code, reason = "holds the heap's lock across forks")]
+
+use crate::arena::{Arena, ArenaConfig, ReserveError};
+use crate::cow::Gate;
+use crate::heap::Heap;
+use crate::os::{self, ExitHook};
+use crate::runtime::opened::Opened;
+use crate::runtime::thread;
+use std::io;
+use std::sync::OnceLock;
+
+/// The only static of the crate.
+static PROCESS: OnceLock<Result<Process, StartError>> = OnceLock::new();
+
+/// What the whole process shares.
+pub(crate) struct Process {
+    /// The allocator.
+    pub(crate) heap: Heap,
+    /// What scopes and allocator calls pass.
+    pub(crate) gate: Gate,
+    /// Gives a thread's lane back when the thread ends.
+    pub(super) exit_hook: ExitHook,
+    /// What `open` has set up.
+    pub(crate) opened: Opened,
+}
+
+/// Why the process has no heap; its allocations come from the system then.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartError {
+    /// The address range could not be reserved.
+    #[error(transparent)]
+    Reserve(#[from] ReserveError),
+    /// No address space for the threads' lanes.
+    #[error("the system refuses address space for the allocator's tables: {0}")]
+    Lanes(#[source] io::Error),
+    /// The system does not take the hooks for ending threads and forks.
+    #[error("the system takes no hook for ending threads or for forks: {0}")]
+    Hooks(#[source] io::Error),
+}
+
+/// The process's heap, made now if this is the first allocation. `None`: it cannot be had.
+#[inline]
+pub(super) fn get_or_start(base: usize) -> Option<&'static Process> {
+    PROCESS.get_or_init(|| start(base)).as_ref().ok()
+}
+
+/// The process's heap, if the process allocates from it.
+#[inline]
+pub(crate) fn get() -> Option<&'static Process> {
+    PROCESS.get()?.as_ref().ok()
+}
+
+/// Why there is none, if an allocation has tried.
+pub(super) fn failure() -> Option<&'static StartError> {
+    PROCESS.get()?.as_ref().err()
+}
+
+#[cold]
+fn start(base: usize) -> Result<Process, StartError> {
+    let arena = Arena::reserve(ArenaConfig::process(base))?;
+    let heap = Heap::booting(arena, os::random_u64()).map_err(StartError::Lanes)?;
+    os::at_fork(before_fork, after_fork_in_parent, after_fork_in_child)
+        .map_err(StartError::Hooks)?;
+    let exit_hook = ExitHook::new(thread::give_back).map_err(StartError::Hooks)?;
+    Ok(Process { heap, gate: Gate::new(), exit_hook, opened: Opened::default() })
+}
+
+/// A fork copies the heap with whatever locks other threads hold: so it waits for those.
+extern "C" fn before_fork() {
+    if let Some(process) = get() {
+        process.heap.hold();
+    }
+}
+
+extern "C" fn after_fork_in_parent() {
+    if let Some(process) = get() {
+        // SAFETY: `before_fork` ran in this thread.
+        unsafe { process.heap.let_go() };
+    }
+}
+
+/// The child's memory is its own; snapshots are its parent's business.
+extern "C" fn after_fork_in_child() {
+    if let Some(process) = get() {
+        process.opened.set_forked();
+        // SAFETY: `before_fork` ran in the thread that this one is a fork of.
+        unsafe { process.heap.let_go() };
+    }
+}

@@ -1,0 +1,102 @@
+//! Scopes, and memory that is none of the heap's.
+#![allow(unsafe_code, reason = "`transient` hands the duty of care to its caller")]
+
+use crate::heap::Lane;
+use crate::runtime::process::{self, Process};
+use crate::runtime::thread;
+use std::marker::PhantomData;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// The time in which a thread may change durable state; it ends when this is dropped.
+///
+/// Roots enter scopes by themselves. To enter one by hand makes several changes of several
+/// roots one: no snapshot is taken between them. A snapshot waits for scopes to end, so keep
+/// them short.
+#[derive(Debug)]
+pub struct Scope {
+    /// A scope ends on the thread where it began.
+    not_send: PhantomData<*const ()>,
+}
+
+impl Scope {
+    /// Enters a scope, after a freeze that is under way. Scopes nest; only the outermost waits.
+    #[must_use]
+    pub fn enter() -> Self {
+        thread::with(|state| {
+            if state.scopes.get() == 0
+                && let Some((process, lane)) = heap_of(state)
+            {
+                process.gate.enter_scope(&lane.pass);
+            }
+            state.scopes.set(state.scopes.get() + 1);
+        });
+        Self { not_send: PhantomData }
+    }
+
+    /// As [`Scope::enter`], and counts as an operation.
+    pub(crate) fn enter_operation() -> Self {
+        let scope = Self::enter();
+        if let Some(process) = process::get() {
+            let before = process.opened.operations.fetch_add(1, Relaxed);
+            process.opened.ring_if_due(before + 1);
+        }
+        scope
+    }
+
+    /// Whether the calling thread is in a scope.
+    #[must_use]
+    pub fn is_entered() -> bool {
+        thread::with(|state| state.scopes.get() > 0)
+    }
+}
+
+impl Drop for Scope {
+    fn drop(&mut self) {
+        thread::with(|state| {
+            state.scopes.set(state.scopes.get() - 1);
+            if state.scopes.get() == 0
+                && let Some((process, lane)) = heap_of(state)
+            {
+                process.gate.leave_scope(&lane.pass);
+            }
+        });
+    }
+}
+
+fn heap_of(state: &thread::ThreadState) -> Option<(&'static Process, &'static Lane)> {
+    let process = process::get()?;
+    Some((process, state.lane(process)?))
+}
+
+/// Runs `f` with the calling thread's allocations coming from the system's allocator, not
+/// from the heap: for caches and buffers that no snapshot needs to hold.
+///
+/// Such memory may be freed anywhere and at any time. Memory that is resized outside of
+/// `transient` moves into the heap.
+///
+/// # Safety
+/// Nothing that `f` allocates may ever be reachable from a root: after a restart it would
+/// dangle. This concerns every value that leaves `f`, and what other values it is moved into.
+pub unsafe fn transient<R>(f: impl FnOnce() -> R) -> R {
+    struct Leave;
+    impl Drop for Leave {
+        fn drop(&mut self) {
+            thread::with(|state| state.transient.set(state.transient.get() - 1));
+        }
+    }
+    thread::with(|state| state.transient.set(state.transient.get() + 1));
+    let _leave = Leave;
+    f()
+}
+
+/// Runs `f` with allocations coming from the heap again, inside `transient`.
+pub(super) fn not_transient<R>(f: impl FnOnce() -> R) -> R {
+    struct Restore(u32);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            thread::with(|state| state.transient.set(self.0));
+        }
+    }
+    let _restore = Restore(thread::with(|state| state.transient.replace(0)));
+    f()
+}

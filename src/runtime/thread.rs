@@ -1,0 +1,63 @@
+//! What each thread has: its lane, and whether it is in a scope or allocates transiently.
+//!
+//! The state has no destructor, so it can be used at any time of a thread's life, also by
+//! destructors of other thread-locals. The lane is given back by an exit hook, which runs
+//! after those; if a later destructor allocates again, the thread takes a lane again.
+#![allow(unsafe_code, reason = "lanes belong to threads, which no type can show")]
+
+use crate::heap::Lane;
+use crate::runtime::process::{self, Process};
+use std::cell::Cell;
+use std::ptr::NonNull;
+
+/// A thread's state.
+pub(super) struct ThreadState {
+    lane: Cell<Option<&'static Lane>>,
+    /// How many scopes the thread is in.
+    pub(super) scopes: Cell<u32>,
+    /// How many `transient` calls the thread is in.
+    pub(super) transient: Cell<u32>,
+}
+
+thread_local! {
+    static STATE: ThreadState = const {
+        ThreadState { lane: Cell::new(None), scopes: Cell::new(0), transient: Cell::new(0) }
+    };
+}
+
+/// Calls `f` with the calling thread's state.
+#[inline]
+pub(super) fn with<R>(f: impl FnOnce(&ThreadState) -> R) -> R {
+    STATE.with(f)
+}
+
+impl ThreadState {
+    /// The thread's lane. `None`: there are too many threads.
+    #[inline]
+    pub(super) fn lane(&self, process: &'static Process) -> Option<&'static Lane> {
+        match self.lane.get() {
+            Some(lane) => Some(lane),
+            None => self.attach(process),
+        }
+    }
+
+    #[cold]
+    fn attach(&self, process: &'static Process) -> Option<&'static Lane> {
+        let lane = process.heap.attach()?;
+        self.lane.set(Some(lane));
+        process.exit_hook.arm(NonNull::from(lane).cast());
+        Some(lane)
+    }
+}
+
+/// The exit hook. Giving a lane back is an allocator call like others: it passes the gate.
+pub(super) extern "C" fn give_back(_: *mut std::ffi::c_void) {
+    let Some(process) = process::get() else { return };
+    with(|state| {
+        let Some(lane) = state.lane.take() else { return };
+        process.gate.enter_call(&lane.pass);
+        // SAFETY: the lane was this thread's, and its state no longer names it.
+        unsafe { process.heap.detach(lane) };
+        process.gate.leave_call(&lane.pass);
+    });
+}

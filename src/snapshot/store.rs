@@ -1,0 +1,179 @@
+//! A heap's directory in the hands of the one process that may change it.
+//!
+//! **Invariant:** the manifest on disk names complete, durable segments only. A failure
+//! anywhere leaves the manifest as it was, or, where the system cannot tell whether the new
+//! one will last, keeps every file that either of the two names.
+
+use crate::arena::Arena;
+use crate::image::{
+    Choice, ChooseError, CommitError, Host, Identity, Manifest, SegmentInfo, SegmentKind,
+    SegmentRecord, SnapshotRecord, Sound, WriteError, choose, leftovers,
+};
+use crate::os::Dir;
+use crate::snapshot::Draft;
+
+/// An open heap directory.
+#[derive(Debug)]
+pub struct Store<D> {
+    dir: D,
+    manifest: Manifest,
+    keep: usize,
+}
+
+/// A directory just opened, with the snapshot to restore, if it has one.
+#[derive(Debug)]
+pub struct Opening<D: Dir> {
+    /// The directory.
+    pub store: Store<D>,
+    /// The newest sound snapshot; `None` in a heap that has none yet.
+    pub image: Option<Sound<D::File>>,
+}
+
+/// Why a directory could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// It is no heap, or a damaged one, or one for another process.
+    #[error(transparent)]
+    Choose(#[from] ChooseError),
+    /// A new heap's manifest could not be written.
+    #[error("a new heap could not be created: {0}")]
+    Create(#[from] CommitError),
+    /// There is no heap, and none may be created.
+    #[error("there is no heap in {}, and Options::create(false) forbids to create one", path.display())]
+    Missing {
+        /// The directory.
+        path: std::path::PathBuf,
+    },
+}
+
+/// Why a snapshot could not be saved. The older snapshots are untouched.
+#[derive(Debug, thiserror::Error)]
+pub enum SaveError {
+    /// Its segment could not be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// It could not be committed.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+    /// Segment numbers have run out.
+    #[error("the heap has used up its segment numbers")]
+    Numbers,
+}
+
+impl<D: Dir> Store<D> {
+    /// Opens the heap in `dir`, or creates one if the directory is new and `create` says so.
+    /// `heap_id` names a heap that is created; the newest `keep` snapshots are retained.
+    /// The caller holds the directory's lock.
+    ///
+    /// # Errors
+    /// See [`StoreError`]; then nothing has changed.
+    pub fn open(
+        dir: D,
+        host: &Host,
+        heap_id: u128,
+        keep: usize,
+        create: bool,
+    ) -> Result<Opening<D>, StoreError> {
+        let (manifest, image) = match choose(&dir, host)? {
+            Choice::Sound(sound) => (sound.manifest.clone(), Some(sound)),
+            Choice::Empty(manifest) => (manifest, None),
+            Choice::New if create => {
+                let Host { base, arena_len, page_size, machine } = *host;
+                let identity = Identity { heap_id, base, arena_len, page_size, machine };
+                let manifest = Manifest::new(identity);
+                manifest.publish(&dir)?;
+                (manifest, None)
+            }
+            Choice::New => return Err(StoreError::Missing { path: dir.path_of("") }),
+        };
+        let store = Self { dir, manifest, keep };
+        store.sweep();
+        Ok(Opening { store, image })
+    }
+
+    /// The number that the next snapshot gets.
+    #[must_use]
+    pub fn next_snapshot(&self) -> u64 {
+        self.manifest.next_snapshot
+    }
+
+    /// Writes the arena's pages in use into a new segment. The gate is closed: nothing
+    /// changes the arena's tables.
+    ///
+    /// # Errors
+    /// See [`SaveError`]. The segment is gone then, as far as the system lets it be removed.
+    pub fn draft(
+        &mut self,
+        arena: &Arena,
+        frozen_at: u64,
+        operations: u64,
+    ) -> Result<Draft<D::File>, SaveError> {
+        let number = self.manifest.next_segment;
+        // A number is never used again, whatever becomes of its file.
+        self.manifest.next_segment = number.next().ok_or(SaveError::Numbers)?;
+        let info = SegmentInfo {
+            identity: self.manifest.identity,
+            number,
+            parent: None,
+            snapshot: self.manifest.next_snapshot,
+            frozen_at,
+            operations,
+        };
+        Draft::write(&self.dir, info, arena).map_err(|error| self.abandon(&info, error.into()))
+    }
+
+    /// Makes a draft durable, and removes what the retention no longer wants.
+    ///
+    /// # Errors
+    /// See [`SaveError`]. The older snapshots are untouched.
+    pub fn commit(&mut self, draft: Draft<D::File>) -> Result<SnapshotRecord, SaveError> {
+        let Draft { writer, info } = draft;
+        let summary = writer
+            .finish(&[])
+            .and_then(|finished| finished.sync())
+            .map_err(|error| self.abandon(&info, error.into()))?;
+        let record = SnapshotRecord {
+            number: info.snapshot,
+            frozen_at: info.frozen_at,
+            operations: info.operations,
+            pages: summary.pages,
+            bytes: summary.bytes,
+            chain: vec![info.number],
+        };
+        let mut next = self.manifest.clone();
+        next.add(record.clone(), summary.record);
+        let pruned = next.keep_newest(self.keep);
+        match next.publish(&self.dir) {
+            Ok(()) => {
+                self.manifest = next;
+                self.remove(&pruned);
+                Ok(record)
+            }
+            Err(error) if error.old_in_force() => Err(self.abandon(&info, error.into())),
+            Err(error) => {
+                // Either manifest may be there after a power cut: keep the files of both.
+                self.manifest = next;
+                Err(error.into())
+            }
+        }
+    }
+
+    fn abandon(&self, info: &SegmentInfo, error: SaveError) -> SaveError {
+        // What cannot be removed now is a leftover, which the next opening removes.
+        let _ = self.dir.remove(&info.number.file_name(SegmentKind::Full));
+        error
+    }
+
+    fn remove(&self, segments: &[SegmentRecord]) {
+        for segment in segments {
+            let _ = self.dir.remove(&segment.file_name());
+        }
+    }
+
+    /// Removes what an interrupted snapshot left.
+    fn sweep(&self) {
+        for name in leftovers(&self.dir, &self.manifest).unwrap_or_default() {
+            let _ = self.dir.remove(&name);
+        }
+    }
+}

@@ -1,0 +1,305 @@
+//! What the allocator promises, one rule a test, and its way through an image and back.
+#![allow(clippy::unwrap_used, reason = "a failing test panics")]
+#![allow(unsafe_code, reason = "allocates by hand and writes into the blocks")]
+
+use std::ptr::NonNull;
+use stillheap::arena::{Arena, ArenaConfig, CellDamage, Purpose};
+use stillheap::base::PAGE_SIZE;
+use stillheap::heap::{AdoptError, BadFree, CellRun, Damage, Heap, Lane, RootRecord};
+use stillheap::image::{Choice, Host, Machine, choose};
+use stillheap::os::DiskDir;
+use stillheap::snapshot::{Store, placements};
+
+const CONFIG: ArenaConfig = ArenaConfig { base: 0, main_cells: 6, boot_cells: 4 };
+
+fn heap() -> Heap {
+    let heap = Heap::booting(Arena::reserve(CONFIG).unwrap(), 7).unwrap();
+    heap.found().unwrap();
+    heap
+}
+
+fn take(heap: &Heap, lane: &Lane, size: usize, align: usize) -> NonNull<u8> {
+    // SAFETY: the lane is this test's.
+    unsafe { heap.allocate(lane, size, align, Purpose::Scoped) }.unwrap().block
+}
+
+fn free(heap: &Heap, lane: &Lane, block: NonNull<u8>) -> Result<(), BadFree> {
+    // SAFETY: the lane is this test's, and so is the block.
+    unsafe { heap.free(lane, block.addr().get()) }
+}
+
+const SIZES: [usize; 9] = [1, 16, 100, 4096, 32 << 10, 40 << 10, 1 << 20, 3 << 20, 100 << 20];
+
+#[test]
+fn freeing_twice_is_caught_at_every_size() {
+    let heap = heap();
+    let lane = heap.attach().unwrap();
+    for size in SIZES {
+        // A second block keeps the chunk alive.
+        let (block, other) = (take(&heap, lane, size, 8), take(&heap, lane, size.min(64), 8));
+        free(&heap, lane, block).unwrap();
+        let again = free(&heap, lane, block).unwrap_err();
+        assert!(matches!(again, BadFree::Free | BadFree::NoBlock), "{size}: {again:?}");
+        free(&heap, lane, other).unwrap();
+        heap.validate().unwrap();
+    }
+}
+
+#[test]
+fn freeing_twice_is_caught_across_threads() {
+    let heap = heap();
+    let (mine, other) = (heap.attach().unwrap(), heap.attach().unwrap());
+    let block = take(&heap, mine, 48, 8);
+    free(&heap, other, block).unwrap();
+    assert_eq!(free(&heap, other, block), Err(BadFree::Free));
+    assert_eq!(free(&heap, mine, block), Err(BadFree::Free), "not merged yet");
+}
+
+#[test]
+fn addresses_that_are_no_block_are_refused() {
+    let heap = heap();
+    let lane = heap.attach().unwrap();
+    for size in SIZES {
+        let block = take(&heap, lane, size, 8);
+        let inside = block.addr().get() + 8;
+        // SAFETY: the lane is this test's; the call must refuse.
+        assert_eq!(unsafe { heap.free(lane, inside) }, Err(BadFree::NoBlock), "{size}");
+    }
+    let local = 0_u64;
+    // SAFETY: as above.
+    let foreign = unsafe { heap.free(lane, std::ptr::from_ref(&local).addr()) };
+    assert_eq!(foreign, Err(BadFree::Foreign));
+}
+
+#[test]
+fn alignments_up_to_many_chunks_are_kept() {
+    let heap = heap();
+    let lane = heap.attach().unwrap();
+    for shift in 0..=26 {
+        for size in [1, 5000, 50_000] {
+            let block = take(&heap, lane, size, 1 << shift);
+            assert!(block.addr().get().is_multiple_of(1 << shift), "{size} at 2^{shift}");
+            heap.validate().unwrap();
+            free(&heap, lane, block).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_full_heap_says_no_and_goes_on() {
+    let heap = heap();
+    let lane = heap.attach().unwrap();
+    let mut blocks = Vec::new();
+    // SAFETY: the lane is this test's.
+    while let Some(found) = unsafe { heap.allocate(lane, 30 << 20, 8, Purpose::Ambient) } {
+        blocks.push(found.block);
+    }
+    assert_eq!(blocks.len(), 12, "two in each of six cells");
+    // SAFETY: as above.
+    assert!(unsafe { heap.allocate(lane, usize::MAX / 2, 8, Purpose::Ambient) }.is_none());
+    heap.validate().unwrap();
+    free(&heap, lane, blocks.pop().unwrap()).unwrap();
+    take(&heap, lane, 30 << 20, 8);
+    heap.validate().unwrap();
+}
+
+#[test]
+fn blocks_are_resized_in_place_where_it_can_be() {
+    let heap = heap();
+    let lane = heap.attach().unwrap();
+    let resize = |block, old, new| {
+        // SAFETY: the lane is this test's, and so is the block.
+        unsafe { heap.resize(lane, block, old, new, 8, Purpose::Scoped) }.unwrap().unwrap()
+    };
+    let small = take(&heap, lane, 33, 8);
+    assert_eq!(resize(small, 33, 48), small, "within its class");
+    let run = take(&heap, lane, 50_000, 8);
+    assert_eq!(resize(run, 50_000, 200_000), run, "the pages behind it are free");
+    assert_eq!(resize(run, 200_000, 60_000), run, "shortened");
+    heap.validate().unwrap();
+    let next = take(&heap, lane, 100_000, 8);
+    assert_ne!(resize(run, 60_000, 400_000), run, "another run is in the way");
+    assert!(next > run);
+    heap.validate().unwrap();
+}
+
+#[test]
+fn memory_that_is_said_to_be_zero_is() {
+    let heap = heap();
+    let lane = heap.attach().unwrap();
+    for _ in 0..3 {
+        // SAFETY: the lane is this test's.
+        let found = unsafe { heap.allocate(lane, 5 << 20, 8, Purpose::Scoped) }.unwrap();
+        assert!(found.zeroed);
+        // SAFETY: a block of that many bytes, all of which are initialised.
+        let bytes = unsafe { std::slice::from_raw_parts_mut(found.block.as_ptr(), 5 << 20) };
+        assert!(bytes.iter().all(|&byte| byte == 0));
+        bytes.fill(0xa5);
+        free(&heap, lane, found.block).unwrap();
+    }
+}
+
+#[test]
+fn lanes_of_ended_threads_leave_their_blocks_to_others() {
+    let heap = heap();
+    let blocks: Vec<usize> = std::thread::scope(|scope| {
+        let allocate = || {
+            let lane = heap.attach().unwrap();
+            let blocks = (0..1000).map(|_| take(&heap, lane, 64, 8).addr().get()).collect();
+            // SAFETY: the lane is this thread's and is not used any more.
+            unsafe { heap.detach(lane) };
+            blocks
+        };
+        scope.spawn(allocate).join().unwrap()
+    });
+    let lane = heap.attach().unwrap();
+    for block in blocks {
+        // SAFETY: the lane is this test's, and so are the blocks.
+        unsafe { heap.free(lane, block) }.unwrap();
+    }
+    // The next slow path merges what was freed on behalf of nobody.
+    take(&heap, lane, 20_000, 8);
+    heap.validate().unwrap();
+    assert_eq!(heap.stats().blocks, 1);
+}
+
+/// Fills a heap, saves it, and gives its directory and base back.
+fn saved(size_max: usize) -> (tempfile::TempDir, usize, Vec<(usize, usize)>) {
+    let heap = heap();
+    let lane = heap.attach().unwrap();
+    let mut blocks = Vec::new();
+    for (index, size) in SIZES.into_iter().cycle().take(60).enumerate() {
+        if size > size_max || size > 10 << 20 && index > 10 {
+            continue;
+        }
+        let block = take(&heap, lane, size, 8);
+        // SAFETY: a block of that many bytes.
+        unsafe { block.write_bytes(u8::try_from(index).unwrap() + 1, size) };
+        blocks.push((block.addr().get(), size));
+    }
+    let mut root = RootRecord::named("root").unwrap();
+    root.value = blocks[3].0 as u64;
+    root.size = blocks[3].1 as u64;
+    root.schema = blocks[4].0 as u64;
+    root.schema_len = 100;
+    heap.put_root(&root).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut opening = open(&folder, &heap).unwrap();
+    let draft = opening.draft(heap.arena(), 1, 2).unwrap();
+    opening.commit(draft).unwrap();
+    (folder, heap.arena().base(), blocks)
+}
+
+fn host(arena: &Arena) -> Host {
+    Host {
+        base: arena.base() as u64,
+        arena_len: arena.config().byte_len() as u64,
+        page_size: 4096,
+        machine: Machine::current(),
+    }
+}
+
+fn open(folder: &tempfile::TempDir, heap: &Heap) -> Option<Store<DiskDir>> {
+    let dir = DiskDir::open(folder.path()).unwrap();
+    let opening = Store::open(dir, &host(heap.arena()), 1, 2, true).unwrap();
+    opening.image.is_none().then_some(opening.store)
+}
+
+/// Maps the saved image into a fresh heap at the same base, after `damage` has been done.
+fn restore(
+    folder: &tempfile::TempDir,
+    base: usize,
+    damage: impl Fn(&Arena),
+) -> Result<Heap, AdoptError> {
+    let arena = Arena::reserve(ArenaConfig { base, ..CONFIG }).unwrap();
+    let dir = DiskDir::open(folder.path()).unwrap();
+    let Choice::Sound(sound) = choose(&dir, &host(&arena)).unwrap() else { panic!("no image") };
+    let places = placements(&sound.chain[0]).unwrap();
+    let runs: Vec<CellRun> = places
+        .iter()
+        .map(|place| CellRun { first: place.first, count: place.cells, file_backed: true })
+        .collect();
+    let heap = Heap::booting(arena, 9).unwrap();
+    heap.adopt(&runs, |index| {
+        // SAFETY: the arena is new, and the files are this test's.
+        unsafe { places[index].map(heap.arena(), sound.chain[0].file())? };
+        if index + 1 == runs.len() {
+            damage(heap.arena());
+        }
+        Ok(())
+    })?;
+    Ok(heap)
+}
+
+#[test]
+fn a_heap_comes_back_with_every_block() {
+    let (folder, base, blocks) = saved(100 << 20);
+    let heap = restore(&folder, base, |_| {}).unwrap();
+    heap.validate().unwrap();
+    assert_eq!(heap.stats().blocks, blocks.len() as u64);
+    assert_eq!(heap.find_root("root").unwrap().1.value, blocks[3].0 as u64);
+    let lane = heap.attach().unwrap();
+    for &(address, size) in &blocks {
+        let first: *const u8 = std::ptr::with_exposed_provenance(address);
+        // SAFETY: a restored block of that many bytes.
+        let bytes = unsafe { std::slice::from_raw_parts(first, size) };
+        assert!(bytes.iter().all(|byte| *byte == bytes[0] && *byte != 0), "{size}");
+        assert!(heap.usable_size(address).unwrap() >= size);
+    }
+    // New blocks do not overlap old ones, and everything can be freed.
+    let new: Vec<_> = (0..1000).map(|index| take(&heap, lane, 1 + index * 7, 8)).collect();
+    for (block, &(address, size)) in new.iter().zip(blocks.iter().cycle()) {
+        assert!(!(address..address + size).contains(&block.addr().get()));
+    }
+    for address in blocks.iter().map(|block| block.0).chain(new.iter().map(|b| b.addr().get())) {
+        // SAFETY: the lane is this test's, and so are the blocks.
+        unsafe { heap.free(lane, address) }.unwrap();
+    }
+    // SAFETY: the lane is not used any more.
+    unsafe { heap.detach(lane) };
+    assert_eq!(heap.stats().blocks, 0);
+    let dangling = heap.validate().unwrap_err();
+    assert!(matches!(dangling, Damage::Root { index: 0, .. }), "{dangling}");
+}
+
+/// Every word of the metadata in use, set to wrong values: refused, or harmless.
+#[test]
+fn damaged_tables_are_refused_or_sound() {
+    let (folder, base, _) = saved(40 << 10);
+    let word_at = |arena: &Arena, offset: usize| -> *mut u64 {
+        std::ptr::with_exposed_provenance_mut(arena.base() + offset)
+    };
+    let mut refused = 0;
+    for slot in 0..4 {
+        for offset in (0..0x1000).step_by(8).chain((0x4000..0x4100).step_by(8)) {
+            let outcome = restore(&folder, base, |arena| {
+                let word = word_at(arena, slot * 0x1_0000 + offset);
+                // SAFETY: a word of the first cell's metadata, mapped private and writable.
+                let old = unsafe { word.read() };
+                // SAFETY: as above.
+                unsafe { word.write(!old) };
+            });
+            match outcome {
+                Err(AdoptError::Damage(_)) => refused += 1,
+                Err(error) => panic!("{error}"),
+                Ok(heap) => heap.validate().unwrap(),
+            }
+        }
+    }
+    assert!(refused > 200, "only {refused} were noticed");
+}
+
+#[test]
+fn an_image_of_another_kind_is_named() {
+    let (folder, base, _) = saved(40 << 10);
+    let magic = restore(&folder, base, |arena| {
+        let first: *mut u64 = std::ptr::with_exposed_provenance_mut(arena.base());
+        // SAFETY: the first cell's header, mapped private and writable.
+        unsafe { first.write(5) };
+    });
+    let Err(AdoptError::Damage(Damage::Cell(CellDamage::Magic { cell: 0, found: 5 }))) = magic
+    else {
+        panic!("expected a complaint about the magic number");
+    };
+    assert_eq!(PAGE_SIZE, 4096);
+}
