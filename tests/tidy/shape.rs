@@ -28,7 +28,10 @@ pub(crate) fn orphans(sources: &[Source]) -> Vec<String> {
     let rust: Vec<&Source> = sources.iter().filter(|source| source.is_rust()).collect();
     let is_declared = |source: &Source| {
         let Some((folder, name)) = module_name(&source.path) else { return true };
-        rust.iter().any(|other| may_declare(&other.path, folder) && declares(other, name))
+        rust.iter().any(|other| {
+            (may_declare(&other.path, folder) && declares(other, name))
+                || named_paths(other).contains(&source.path)
+        })
     };
     rust.iter()
         .filter(|source| !is_declared(source))
@@ -128,6 +131,24 @@ fn declares(source: &Source, name: &str) -> bool {
     })
 }
 
+/// The files that `#[path = "..."]` attributes name, from the project's root.
+fn named_paths(source: &Source) -> Vec<String> {
+    const ATTRIBUTE: &str = "#[path = \"";
+    let named = source.code.match_indices(ATTRIBUTE).filter_map(|(at, _)| {
+        let path = source.text[at + ATTRIBUTE.len()..].split('"').next()?;
+        let mut parts: Vec<&str> = source.path.split('/').collect();
+        parts.pop();
+        for part in path.split('/') {
+            match part {
+                ".." => drop(parts.pop()),
+                part => parts.push(part),
+            }
+        }
+        Some(parts.join("/"))
+    });
+    named.collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -191,6 +212,10 @@ mod tests {
         assert_eq!(of(&[lib, door, ("src/heap/slab.rs", "")]), 0);
         assert_eq!(of(&[lib, door, ("src/heap/slab.rs", ""), ("src/heap/old.rs", "")]), 1);
         assert_eq!(of(&[lib, ("src/cow/mod.rs", "")]), 1);
+        let body = ("fuzz/bodies/heap.rs", "");
+        let target = "#[path = \"../bodies/heap.rs\"]\nmod body;";
+        assert_eq!(of(&[("fuzz/fuzz_targets/heap.rs", target), body]), 0);
+        assert_eq!(of(&[("fuzz/fuzz_targets/heap.rs", &format!("/* {target} */")), body]), 1);
         assert_eq!(of(&[("tests/crash.rs", "mod support;"), ("tests/support/mod.rs", "")]), 0);
         assert_eq!(of(&[("tests/crash.rs", ""), ("tests/support/mod.rs", "")]), 1);
     }
