@@ -21,3 +21,12 @@ pub mod os;
 pub mod runtime;
 #[cfg(not(loom))]
 pub mod snapshot;
+#[cfg(not(loom))]
+mod typed;
+#[cfg(not(loom))]
+mod xtree;
+
+#[cfg(not(loom))]
+pub use typed::{Branch, BranchReach, Key, Reach, Rows, RowsMut, Tracked, TrackedMut};
+#[cfg(not(loom))]
+pub use xtree::{Invalid, Iter, NearestFirst, Neighbour, Rect, RectError, Scalar, Window, XTree};

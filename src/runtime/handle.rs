@@ -7,9 +7,9 @@ use crate::runtime::keeper::{Keeper, Still, StillInfo};
 use crate::runtime::process::Process;
 use crate::runtime::{Scope, SnapshotError};
 use std::any::Any;
-use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 /// An open heap. Dropping it closes the heap, as [`Heap::close`] does.
@@ -17,8 +17,8 @@ pub struct Heap {
     pub(crate) process: &'static Process,
     keeper: Keeper,
     restored: Option<Restored>,
-    /// What the typed layer keeps for each root that has been opened.
-    roots: Mutex<HashMap<String, Arc<dyn Any + Send + Sync>>>,
+    /// What the layer above keeps for an open heap; this one does not know what it is.
+    upper: Mutex<Option<Box<dyn Any + Send>>>,
     /// Released when everything else is done.
     lock: Option<DirLock>,
 }
@@ -70,7 +70,7 @@ impl Heap {
         restored: Option<Restored>,
         lock: DirLock,
     ) -> Self {
-        Self { process, keeper, restored, roots: Mutex::default(), lock: Some(lock) }
+        Self { process, keeper, restored, upper: Mutex::new(None), lock: Some(lock) }
     }
 
     /// What was restored; `None` if the heap had no snapshot.
@@ -136,10 +136,22 @@ impl Heap {
         process.heap.validate()
     }
 
-    pub(crate) fn opened_roots(
-        &self,
-    ) -> MutexGuard<'_, HashMap<String, Arc<dyn Any + Send + Sync>>> {
-        self.roots.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Calls `f` with what the layer above keeps, under a lock; it is made at the first call.
+    pub(crate) fn with_upper<S, R>(&self, f: impl FnOnce(&mut S) -> R) -> R
+    where
+        S: Default + Any + Send,
+    {
+        let mut upper = self.upper.lock().unwrap_or_else(PoisonError::into_inner);
+        match upper.get_or_insert_with(|| Box::new(S::default())).downcast_mut() {
+            Some(state) => f(state),
+            None => unreachable!("one layer keeps one state"),
+        }
+    }
+
+    /// All addresses that memory of this heap can have.
+    pub(crate) fn arena_addresses(&self) -> Range<u64> {
+        let Range { start, end } = self.process.heap.arena().addresses();
+        start as u64..end as u64
     }
 
     fn shut(&mut self) -> Result<Option<StillInfo>, SnapshotError> {

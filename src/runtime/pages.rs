@@ -16,7 +16,7 @@ use std::ptr::NonNull;
 /// # Panics
 /// If `bytes` is not a multiple of the page size, or zero.
 #[must_use]
-pub fn alloc(bytes: usize) -> NonNull<u8> {
+pub(crate) fn alloc(bytes: usize) -> NonNull<u8> {
     let layout = layout(bytes);
     let allocation = process::get().and_then(|process| {
         global::allocate(process.heap.arena().base(), layout, Some(Purpose::Tracked))
@@ -37,7 +37,7 @@ pub fn alloc(bytes: usize) -> NonNull<u8> {
 ///
 /// # Safety
 /// The block came from [`alloc`] with the same number of bytes, and is not used any more.
-pub unsafe fn free(block: NonNull<u8>, bytes: usize) {
+pub(crate) unsafe fn free(block: NonNull<u8>, bytes: usize) {
     let address = block.addr().get();
     match process::get().filter(|process| process.heap.arena().page_of(address).is_some()) {
         // SAFETY: says the caller.
@@ -51,12 +51,29 @@ pub unsafe fn free(block: NonNull<u8>, bytes: usize) {
 ///
 /// In this version every page in use is saved, so nothing has to be noted.
 #[inline]
-pub fn announce(_block: NonNull<u8>, _bytes: usize) {}
+pub(crate) fn announce(_block: NonNull<u8>, _bytes: usize) {
+    #[cfg(test)]
+    tests::ANNOUNCED.with(|count| count.set(count.get() + 1));
+}
 
 fn layout(bytes: usize) -> Layout {
     assert!(bytes > 0 && bytes.is_multiple_of(PAGE_SIZE), "tracked blocks are whole pages");
     match Layout::from_size_align(bytes, PAGE_SIZE) {
         Ok(layout) => layout,
         Err(_) => handle_alloc_error(Layout::new::<u8>()),
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::cell::Cell;
+
+    thread_local! {
+        /// How often this thread called the barrier.
+        pub(super) static ANNOUNCED: Cell<usize> = const { Cell::new(0) };
+    }
+
+    pub(crate) fn announced() -> usize {
+        ANNOUNCED.with(Cell::get)
     }
 }

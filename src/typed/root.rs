@@ -1,7 +1,7 @@
 //! Typed roots: the values that a program finds again by name.
 #![allow(unsafe_code, reason = "a root's value lies at an address that the root table holds")]
 
-use crate::runtime::{Heap, Scope};
+use crate::runtime::{Heap, RootHost, Scope};
 use crate::typed::root_cell::RootCell;
 use crate::typed::root_open::Share;
 use crate::typed::{Durable, RootError};
@@ -17,7 +17,7 @@ use std::thread::ThreadId;
 /// have roots that can be, too; others are opened by [`Heap::local_root`].
 pub struct Root<T> {
     pub(super) cell: Arc<RootCell>,
-    pub(super) process: crate::runtime::RootHost,
+    pub(super) host: RootHost,
     /// Neither `Send` nor `Sync` by itself: see below.
     pub(super) value: PhantomData<*mut T>,
 }
@@ -121,7 +121,7 @@ impl<T: Durable> Root<T> {
         let _scope = Scope::enter();
         let result = self.change(repair);
         self.cell.poisoned.store(false, Relaxed);
-        self.process.clear_poison(&self.cell.name);
+        self.host.clear_poison(&self.cell.name);
         Some(result)
     }
 
@@ -201,13 +201,13 @@ struct PoisonOnPanic<'a, T>(&'a Root<T>);
 impl<T> Drop for PoisonOnPanic<'_, T> {
     fn drop(&mut self) {
         self.0.cell.poisoned.store(true, Relaxed);
-        self.0.process.poison(&self.0.cell.name);
+        self.0.host.poison(&self.0.cell.name);
     }
 }
 
 impl<T> Clone for Root<T> {
     fn clone(&self) -> Self {
-        Self { cell: Arc::clone(&self.cell), process: self.process, value: PhantomData }
+        Self { cell: Arc::clone(&self.cell), host: self.host, value: PhantomData }
     }
 }
 

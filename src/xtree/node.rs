@@ -1,0 +1,184 @@
+//! Nodes: what their columns mean, how much they hold, and how they move to larger or smaller blocks.
+//!
+//! Invariants: a leaf whose entries are all points has `D` columns, every other node `2 * D`: the least
+//! corner's coordinates, then the greatest corner's. Word 0 of a block is its split history: bit `d`
+//! is set if a split along axis `d` led to it.
+
+use super::rect::Rect;
+use super::scalar::Scalar;
+use super::scan;
+use crate::{Branch, Rows, RowsMut};
+
+pub(super) type Node<T, S> = Branch<S, T>;
+pub(super) type Leaf<T, S> = Rows<S, T>;
+pub(super) type Inner<T, S> = Rows<S, Node<T, S>>;
+
+/// Pages of a node, unless a wide row needs more.
+const NODE_PAGES: usize = 1;
+/// The least fan-out of a full node; nodes get as many pages as that takes.
+const LEAST_CAPACITY: usize = 16;
+/// The word of a block that holds its split history.
+const HISTORY: usize = 0;
+
+/// How many rows a node of some kind holds.
+#[derive(Clone, Copy)]
+pub(super) struct Limits {
+    /// Pages of an ordinary node.
+    pub(super) pages: usize,
+    /// Rows at which an ordinary node is full.
+    pub(super) most: usize,
+    /// Rows below which a node that is not the root is dissolved: a quarter.
+    pub(super) least: usize,
+}
+
+impl Limits {
+    const fn of<S: Scalar, V>(columns: usize, at_most: usize) -> Self {
+        let needed = Rows::<S, V>::pages_for(columns, LEAST_CAPACITY);
+        let pages = if needed > NODE_PAGES { needed } else { NODE_PAGES };
+        let capacity = Rows::<S, V>::capacity_of(columns, pages);
+        let most = if capacity < at_most { capacity } else { at_most };
+        Self { pages, most, least: most / 4 }
+    }
+
+    /// Of inner nodes that are not supernodes.
+    pub(super) const fn inner<const D: usize, T, S: Scalar>() -> Self {
+        const { Self::of::<S, Node<T, S>>(2 * D, usize::MAX) }
+    }
+
+    /// Of leaves that hold boxes.
+    pub(super) const fn boxes<const D: usize, T, S: Scalar>() -> Self {
+        const { Self::of::<S, T>(2 * D, usize::MAX) }
+    }
+
+    /// Of leaves that hold points only: such a leaf and one box more always fit two leaves of boxes.
+    pub(super) const fn points<const D: usize, T, S: Scalar>() -> Self {
+        const { Self::of::<S, T>(D, 2 * Self::boxes::<D, T, S>().most - 1) }
+    }
+
+    pub(super) fn of_leaf<const D: usize, T, S: Scalar>(leaf: &Leaf<T, S>) -> Self {
+        if leaf.columns() == D { Self::points::<D, T, S>() } else { Self::boxes::<D, T, S>() }
+    }
+
+    pub(super) fn of_node<const D: usize, T, S: Scalar>(node: &Node<T, S>) -> Self {
+        match node {
+            Branch::Leaf(leaf) => Self::of_leaf::<D, T, S>(leaf),
+            Branch::Inner(_) => Self::inner::<D, T, S>(),
+        }
+    }
+}
+
+/// The box of row `row`.
+#[inline]
+pub(super) fn rect_of<const D: usize, S: Scalar, V>(rows: &Rows<S, V>, row: usize) -> Rect<D, S> {
+    let high = rows.columns() - D;
+    Rect::from_corners(
+        std::array::from_fn(|axis| rows.column(axis)[row]),
+        std::array::from_fn(|axis| rows.column(high + axis)[row]),
+    )
+}
+
+/// The least box around all rows.
+#[inline]
+pub(super) fn bounds_of_rows<const D: usize, S: Scalar, V>(rows: &Rows<S, V>) -> Rect<D, S> {
+    let high = rows.columns() - D;
+    Rect::from_corners(
+        std::array::from_fn(|axis| scan::least(rows.column(axis))),
+        std::array::from_fn(|axis| scan::greatest(rows.column(high + axis))),
+    )
+}
+
+/// The least box around everything in `node`.
+pub(super) fn bounds<const D: usize, T, S: Scalar>(node: &Node<T, S>) -> Rect<D, S> {
+    match node {
+        Branch::Leaf(rows) => bounds_of_rows(rows),
+        Branch::Inner(rows) => bounds_of_rows(rows),
+    }
+}
+
+/// Asks for `node` while something else is looked at.
+#[inline]
+pub(super) fn prefetch<T, S: Scalar>(node: &Node<T, S>) {
+    match node {
+        Branch::Leaf(rows) => rows.prefetch(),
+        Branch::Inner(rows) => rows.prefetch(),
+    }
+}
+
+/// Appends a row; to a block of points only if `rect` is one.
+#[inline]
+pub(super) fn push<const D: usize, S: Scalar, V>(
+    page: &mut RowsMut<'_, S, V>,
+    rect: &Rect<D, S>,
+    value: V,
+) {
+    if page.columns() == D {
+        page.push(&rect.min(), value);
+    } else {
+        page.push([rect.min(), rect.max()].as_flattened(), value);
+    }
+}
+
+/// Sets the box of row `row` in an inner node.
+#[inline]
+pub(super) fn set_rect<const D: usize, S: Scalar, V>(
+    page: &mut RowsMut<'_, S, V>,
+    row: usize,
+    rect: &Rect<D, S>,
+) {
+    page.set_keys(row, [rect.min(), rect.max()].as_flattened());
+}
+
+/// Takes row `row` out, with its box; the last row takes its place.
+#[inline]
+pub(super) fn take<const D: usize, S: Scalar, V>(
+    page: &mut RowsMut<'_, S, V>,
+    row: usize,
+) -> (Rect<D, S>, V) {
+    (rect_of(page, row), page.swap_remove(row))
+}
+
+/// Moves every row to a new block of another shape.
+pub(super) fn repack<const D: usize, S: Scalar, V>(
+    rows: &mut Rows<S, V>,
+    columns: usize,
+    pages: usize,
+) {
+    let mut packed = Rows::new(columns, pages);
+    let mut from = rows.write();
+    let mut to = packed.write();
+    while let Some(last) = from.len().checked_sub(1) {
+        let (rect, value) = take::<D, S, V>(&mut from, last);
+        push(&mut to, &rect, value);
+    }
+    to.set_word(HISTORY, from.word(HISTORY));
+    drop((from, to));
+    *rows = packed;
+}
+
+/// Gives pages back that `rows` no longer needs, once a quarter of a page's rows would stay free.
+pub(super) fn shrink<const D: usize, S: Scalar, V>(rows: &mut Rows<S, V>, limits: Limits) {
+    let needed = Rows::<S, V>::pages_for(rows.columns(), rows.len() + limits.least);
+    let pages = if rows.len() <= limits.most { limits.pages } else { needed };
+    if pages < rows.pages() {
+        repack::<D, S, V>(rows, rows.columns(), pages);
+    }
+}
+
+/// The axes along which splits led to this node, a bit each.
+pub(super) fn history<T, S: Scalar>(node: &Node<T, S>) -> u64 {
+    match node {
+        Branch::Leaf(rows) => rows.word(HISTORY),
+        Branch::Inner(rows) => rows.word(HISTORY),
+    }
+}
+
+/// Notes a split along `axis` in both halves.
+pub(super) fn note_split<S: Scalar, V>(
+    low: &mut RowsMut<'_, S, V>,
+    high: &mut RowsMut<'_, S, V>,
+    axis: usize,
+) {
+    let history = low.word(HISTORY) | 1 << axis;
+    low.set_word(HISTORY, history);
+    high.set_word(HISTORY, history);
+}
