@@ -1,8 +1,8 @@
 //! Holds the project to its own rules: the layer table, the shape of files and functions, and
 //! what may stand in them. Each check is itself tested with text that it must refuse.
 
-#[path = "tidy/commands.rs"]
-mod commands;
+#[path = "tidy/documents.rs"]
+mod documents;
 #[path = "tidy/layers.rs"]
 mod layers;
 #[path = "tidy/shape.rs"]
@@ -44,10 +44,16 @@ fn nothing_unfinished_unreasoned_or_local_is_left() {
 }
 
 #[test]
+fn documents_name_files_that_exist() {
+    let sources = source::all();
+    report(sources.iter().flat_map(|source| documents::check(source, &sources)).collect());
+}
+
+#[test]
 fn the_readmes_test_command_is_the_one_that_is_run() {
     let sources = source::all();
     let file = |path: &str| sources.iter().find(|source| source.path == path).expect(path);
-    report(commands::check(file("README.md"), file(".ci/run")).into_iter().collect());
+    report(documents::check_commands(file("README.md"), file(".ci/run")).into_iter().collect());
 }
 
 #[test]
