@@ -232,8 +232,7 @@ fn discriminants(shapes: &[Shape<'_>], attributes: &TypeAttributes) -> TokenStre
     quote!(#(#lets)*)
 }
 
-/// The impl of `Steady`, conditional on each field's. The unused `for<'lazy>` keeps the compiler from
-/// judging a condition without type parameters where it stands, instead of where it is needed.
+/// The impl of `Steady`, conditional on each field's; judged lazily, see `LazyBound`.
 fn steady(
     input: &DeriveInput,
     attributes: &TypeAttributes,
@@ -246,7 +245,9 @@ fn steady(
     for field in shapes.iter().flat_map(|shape| &shape.fields) {
         let ty = field.ty;
         if !field.recursive && !mentions(ty.to_token_stream(), ident) {
-            predicates.push(parse_quote!(for<'lazy> #ty: #krate::typed::Steady));
+            predicates.push(
+                parse_quote!(for<'lazy> #krate::typed::LazyBound<'lazy, #ty>: #krate::typed::Met),
+            );
         }
     }
     let (impl_generics, type_generics, where_clause) = generics.split_for_impl();

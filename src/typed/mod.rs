@@ -4,6 +4,7 @@
 mod durable;
 mod impls;
 mod inspect;
+mod lazy;
 mod links;
 mod relink;
 mod root_type;
@@ -11,6 +12,7 @@ mod schema;
 
 pub use durable::{Durable, Steady};
 pub use inspect::Inspect;
+pub use lazy::{LazyBound, Met};
 pub use relink::{Relink, RelinkError, Relinked, Relinker};
 pub use root_type::RootType;
 pub use schema::{

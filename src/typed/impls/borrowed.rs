@@ -93,6 +93,6 @@ fn moved<T>(slice: *const [T], relink: &mut Relink<'_>) -> *const [T] {
     if empty && !relink.is_durable(address) {
         return ptr::slice_from_raw_parts(ptr::dangling(), slice.len());
     }
-    let address = relink.shifted(address);
-    ptr::slice_from_raw_parts(ptr::with_exposed_provenance(address as usize), slice.len())
+    let address = usize::try_from(relink.shifted(address)).expect("an address has 64 bits");
+    ptr::slice_from_raw_parts(ptr::with_exposed_provenance(address), slice.len())
 }
