@@ -62,8 +62,13 @@ impl<'a> Shape<'a> {
             None => quote!(Self),
         };
         let members = self.fields.iter().map(|field| &field.member);
-        let bindings: Vec<_> = self.fields.iter().map(|field| &field.binding).collect();
-        quote!(#path { #(#members: #bindings),* } => { #(#visitor.visit(#bindings);)* })
+        let bindings = self.fields.iter().map(|field| &field.binding);
+        // At the field's place and with its type, so that the compiler reports a type that is not
+        // durable once, and not for each of the three functions.
+        let visits = self.fields.iter().map(|Field { binding, ty, .. }| {
+            quote_spanned!(ty.span()=> #visitor.visit::<#ty>(#binding);)
+        });
+        quote!(#path { #(#members: #bindings),* } => { #(#visits)* })
     }
 }
 
@@ -150,7 +155,7 @@ fn describe(input: &DeriveInput, attributes: &TypeAttributes, shapes: &[Shape<'_
         None => quote!(::core::concat!(::core::module_path!(), "::", ::core::stringify!(#ident))),
     };
     let parameters = parameters(&input.generics, attributes.bound.is_some());
-    let parts = shapes.iter().map(parts);
+    let parts = shapes.iter().enumerate().map(|(number, shape)| parts(number, shape));
     if !matches!(input.data, Data::Enum(_)) {
         return quote!(#krate::typed::Shape::structure::<Self>(#name) #parameters #(#parts)*);
     }
@@ -185,11 +190,11 @@ fn parameters(generics: &Generics, own_bounds: bool) -> TokenStream {
 }
 
 /// The variant, if any, and the fields, as calls on the shape.
-fn parts(shape: &Shape<'_>) -> TokenStream {
+fn parts(number: usize, shape: &Shape<'_>) -> TokenStream {
     let describe = visitor("describe");
     let variant = shape.variant.map(|variant| {
         let name = variant.ident.unraw().to_string();
-        let discriminant = discriminant_of(variant);
+        let discriminant = discriminant_of(number);
         quote!(.variant(#name, #discriminant))
     });
     let fields = shape.fields.iter().map(|Field { member, ty, .. }| {
@@ -207,8 +212,9 @@ fn parts(shape: &Shape<'_>) -> TokenStream {
     quote!(#variant #(#fields)*)
 }
 
-fn discriminant_of(variant: &syn::Variant) -> Ident {
-    format_ident!("of_{}", variant.ident, span = Span::mixed_site())
+/// The variable that holds the discriminant of a variant, by the variant's number.
+fn discriminant_of(variant: usize) -> Ident {
+    format_ident!("discriminant_{variant}", span = Span::mixed_site())
 }
 
 /// A `let` for each variant's discriminant: as written, or one more than the one before.
@@ -218,16 +224,16 @@ fn discriminants(shapes: &[Shape<'_>], attributes: &TypeAttributes) -> TokenStre
         None => quote!(isize),
     };
     let mut before: Option<Ident> = None;
-    let variants = shapes.iter().filter_map(|shape| shape.variant);
-    let lets = variants.map(|variant| {
-        let name = discriminant_of(variant);
+    let variants = shapes.iter().filter_map(|shape| shape.variant).enumerate();
+    let lets = variants.map(|(number, variant)| {
+        let name = discriminant_of(number);
         let value = match (&variant.discriminant, &before) {
             (Some((_, value)), _) => quote!({ let value: #integer = #value; value as i128 }),
             (None, Some(before)) => quote!(#before + 1),
             (None, None) => quote!(0),
         };
         before = Some(name.clone());
-        quote!(#[allow(non_snake_case, reason = "named as the variant")] let #name: i128 = #value;)
+        quote!(let #name: i128 = #value;)
     });
     quote!(#(#lets)*)
 }
