@@ -62,8 +62,13 @@ impl<'a> Shape<'a> {
             None => quote!(Self),
         };
         let members = self.fields.iter().map(|field| &field.member);
-        let bindings: Vec<_> = self.fields.iter().map(|field| &field.binding).collect();
-        quote!(#path { #(#members: #bindings),* } => { #(#visitor.visit(#bindings);)* })
+        let bindings = self.fields.iter().map(|field| &field.binding);
+        // At the field's place and with its type, so that the compiler reports a type that is not
+        // durable once, and not for each of the three functions.
+        let visits = self.fields.iter().map(|Field { binding, ty, .. }| {
+            quote_spanned!(ty.span()=> #visitor.visit::<#ty>(#binding);)
+        });
+        quote!(#path { #(#members: #bindings),* } => { #(#visits)* })
     }
 }
 
@@ -111,6 +116,8 @@ fn durable(
         false => quote!(_),
     });
     quote! {
+        // SAFETY: describes and visits every field; that the fields' types do so too is their
+        // own promise, and the compiler checks that they made it.
         #[automatically_derived]
         unsafe impl #impl_generics #krate::typed::Durable for #ident #type_generics #where_clause {
             fn describe(#describer: &mut #krate::typed::Describe) -> #krate::typed::Shape {
@@ -150,7 +157,7 @@ fn describe(input: &DeriveInput, attributes: &TypeAttributes, shapes: &[Shape<'_
         None => quote!(::core::concat!(::core::module_path!(), "::", ::core::stringify!(#ident))),
     };
     let parameters = parameters(&input.generics, attributes.bound.is_some());
-    let parts = shapes.iter().map(parts);
+    let parts = shapes.iter().enumerate().map(|(number, shape)| parts(number, shape));
     if !matches!(input.data, Data::Enum(_)) {
         return quote!(#krate::typed::Shape::structure::<Self>(#name) #parameters #(#parts)*);
     }
@@ -185,11 +192,11 @@ fn parameters(generics: &Generics, own_bounds: bool) -> TokenStream {
 }
 
 /// The variant, if any, and the fields, as calls on the shape.
-fn parts(shape: &Shape<'_>) -> TokenStream {
+fn parts(number: usize, shape: &Shape<'_>) -> TokenStream {
     let describe = visitor("describe");
     let variant = shape.variant.map(|variant| {
         let name = variant.ident.unraw().to_string();
-        let discriminant = discriminant_of(variant);
+        let discriminant = discriminant_of(number);
         quote!(.variant(#name, #discriminant))
     });
     let fields = shape.fields.iter().map(|Field { member, ty, .. }| {
@@ -207,8 +214,9 @@ fn parts(shape: &Shape<'_>) -> TokenStream {
     quote!(#variant #(#fields)*)
 }
 
-fn discriminant_of(variant: &syn::Variant) -> Ident {
-    format_ident!("of_{}", variant.ident, span = Span::mixed_site())
+/// The variable that holds the discriminant of a variant, by the variant's number.
+fn discriminant_of(variant: usize) -> Ident {
+    format_ident!("discriminant_{variant}", span = Span::mixed_site())
 }
 
 /// A `let` for each variant's discriminant: as written, or one more than the one before.
@@ -218,22 +226,21 @@ fn discriminants(shapes: &[Shape<'_>], attributes: &TypeAttributes) -> TokenStre
         None => quote!(isize),
     };
     let mut before: Option<Ident> = None;
-    let variants = shapes.iter().filter_map(|shape| shape.variant);
-    let lets = variants.map(|variant| {
-        let name = discriminant_of(variant);
+    let variants = shapes.iter().filter_map(|shape| shape.variant).enumerate();
+    let lets = variants.map(|(number, variant)| {
+        let name = discriminant_of(number);
         let value = match (&variant.discriminant, &before) {
             (Some((_, value)), _) => quote!({ let value: #integer = #value; value as i128 }),
             (None, Some(before)) => quote!(#before + 1),
             (None, None) => quote!(0),
         };
         before = Some(name.clone());
-        quote!(#[allow(non_snake_case, reason = "named as the variant")] let #name: i128 = #value;)
+        quote!(let #name: i128 = #value;)
     });
     quote!(#(#lets)*)
 }
 
-/// The impl of `Steady`, conditional on each field's. The unused `for<'lazy>` keeps the compiler
-/// from judging a condition without type parameters where it stands, instead of where it is needed.
+/// The impl of `Steady`, conditional on each field's; judged lazily, see `LazyBound`.
 fn steady(
     input: &DeriveInput,
     attributes: &TypeAttributes,
@@ -246,7 +253,9 @@ fn steady(
     for field in shapes.iter().flat_map(|shape| &shape.fields) {
         let ty = field.ty;
         if !field.recursive && !mentions(ty.to_token_stream(), ident) {
-            predicates.push(parse_quote!(for<'lazy> #ty: #krate::typed::Steady));
+            predicates.push(
+                parse_quote!(for<'lazy> #krate::typed::LazyBound<'lazy, #ty>: #krate::typed::Met),
+            );
         }
     }
     let (impl_generics, type_generics, where_clause) = generics.split_for_impl();

@@ -18,6 +18,8 @@ mod root_slot;
 mod scope;
 mod thread;
 
+pub use crate::heap::{RootRecord, RootTableError};
+pub use crate::os::exe::ExecutableIdentity;
 pub use events::{Event, SnapshotError};
 pub use global::ProcessHeap;
 pub use handle::{Heap, Restored, SkippedSnapshot, Stats};

@@ -33,13 +33,6 @@ impl Heap {
         self.process.heap.find_root(name).map(|(_, record)| record)
     }
 
-    /// All entries of the table.
-    pub(crate) fn root_records(&self) -> Vec<RootRecord> {
-        let mut records = Vec::with_capacity(crate::heap::ROOTS_MAX);
-        records.extend(self.process.heap.roots().map(|(_, record)| record));
-        records
-    }
-
     /// Writes an entry. The caller is in a scope, and its value and schema are blocks in use.
     pub(crate) fn put_root(&self, record: &RootRecord) -> Result<(), RootTableError> {
         debug_assert!(crate::runtime::Scope::is_entered());

@@ -20,7 +20,8 @@ use super::{Describe, Inspect, Relink, Shape};
 /// # Attributes
 /// - on the type, `#[durable(name = "path::Type")]`: the name in the schema. The default is the
 ///   type's path; a type that moved to another module keeps its stored name this way.
-/// - on the type, `#[durable(bound = "K: Ord + Durable")]`: bounds in place of `T: Durable` for each
+/// - on the type, `#[durable(bound = "K: Ord + Durable")]`: bounds in place of `T: Durable` for
+///   each
 ///   type parameter.
 /// - on the type, `#[durable(crate = "path")]`: where this crate is, if not at `::stillheap`.
 /// - on a field, `#[durable(recursive)]`: see [`Steady`].
@@ -48,8 +49,8 @@ pub unsafe trait Durable: Sized + 'static {
     fn describe(describe: &mut Describe) -> Shape;
 
     /// Reports the pointers into the executable, changing nothing. Called only for types that
-    /// reach a [`Link::Pinned`](super::Link::Pinned) one; some parts may be stale, so that no part may
-    /// be hashed, compared, cloned, or iterated over when empty.
+    /// reach a [`Link::Pinned`](super::Link::Pinned) one; some parts may be stale, so that no part
+    /// may be hashed, compared, cloned, or iterated over when empty.
     fn inspect(&self, inspect: &mut Inspect<'_>);
 
     /// Makes the pointers into the executable valid again. Called only for types that link; under
@@ -58,7 +59,8 @@ pub unsafe trait Durable: Sized + 'static {
 }
 
 /// A durable type without interior mutability beyond atomics: what `Rc`, `Arc` and their `Weak` may
-/// share. A clone that escaped from a scope could otherwise change the heap while a snapshot is taken.
+/// share. A clone that escaped from a scope could otherwise change the heap while a snapshot is
+/// taken.
 ///
 /// `#[derive(Durable)]` implements it for types whose fields are all steady. A type that leads back
 /// to itself through *another* type and a shared pointer makes the compiler give up ("overflow

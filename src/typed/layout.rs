@@ -9,8 +9,9 @@ const COLUMN_ALIGN: usize = 64;
 
 /// The places of columns and values in a block.
 ///
-/// Invariants: `HEADER_BYTES + columns * stride <= values_at`; `values_at + capacity * size_of::<V>()` is at most
-/// the block's size; `values_at` is a multiple of V's alignment; `stride` is a multiple of 64 and at least
+/// Invariants: `HEADER_BYTES + columns * stride <= values_at`; `values_at + capacity *
+/// size_of::<V>()` is at most the block's size; `values_at` is a multiple of V's alignment;
+/// `stride` is a multiple of 64 and at least
 /// `capacity` keys long; everything is below 4 GiB.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Shape {

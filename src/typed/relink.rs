@@ -8,11 +8,12 @@
 //!
 //! Order, and what each step may rely on:
 //! 1. *inspect*: nothing is changed; a root that cannot be relinked is refused here.
-//! 2. *apply*: every reachable value is relinked in place. Keys of maps and sets cannot be, so such
-//!    a map is emptied into a vector (nothing is hashed or compared) and its entries relinked there.
-//! 3. *rebuild*: now that no stale pointer is left, the entries go back into their maps. A map inside
-//!    the entries of another, or compared with them, is rebuilt first: its type reaches fewer
-//!    types, or else it was found later.
+//! 2. *apply*: every reachable value is relinked in place. Keys of maps and sets cannot be, so
+//!    such a map is emptied into a vector (nothing is hashed or compared) and its entries are
+//!    relinked there.
+//! 3. *rebuild*: now that no stale pointer is left, the entries go back into their maps. A map
+//!    inside the entries of another, or compared with them, is rebuilt first: its type reaches
+//!    fewer types, or else it was found later.
 //!
 //! Shared values are relinked once a process: their addresses are remembered across roots. Limit:
 //! if a value is shared by two roots that were not opened by the same runs, its `Cow`s may
@@ -27,7 +28,7 @@ use std::ptr;
 use super::inspect::{Findings, Inspect};
 use super::links::{DEPTH_BOUND, Links};
 use super::{Durable, Link, TypeRef};
-use crate::os::exe::ExecutableIdentity;
+use crate::runtime::ExecutableIdentity;
 
 /// Relinks the roots of one restored heap. Keep it as long as the heap is open.
 #[derive(Debug)]
@@ -53,9 +54,9 @@ pub struct Relinked {
 pub enum RelinkError {
     /// Pointers into the executable of another build.
     #[error(
-        "{pinned} values of the root's type `{root}` (the first a `{owner}` at `{path}`) point into the \
-         executable of build {stored:032x}, and this program is build {current:032x}: open the \
-         heap with that build, and with it replace borrowed `Cow`s by owned ones"
+        "{pinned} values of the root's type `{root}` (the first a `{owner}` at `{path}`) point \
+         into the executable of build {stored:032x}, and this program is build {current:032x}: \
+         open the heap with that build, and with it replace borrowed `Cow`s by owned ones"
     )]
     OtherBuild {
         /// The root's type.
@@ -73,8 +74,8 @@ pub enum RelinkError {
     },
     /// Pointers to memory that is neither the heap nor the executable.
     #[error(
-        "{strays} values of the root's type `{root}` (the first a `{owner}` at `{path}`) borrow memory \
-         that was neither the heap's nor the program's, the first at {address:#x}: a shared \
+        "{strays} values of the root's type `{root}` (the first a `{owner}` at `{path}`) borrow \
+         memory that was neither the heap's nor the program's, the first at {address:#x}: a shared \
          library's or a transient allocation's; it is gone. Store owned `Cow`s"
     )]
     Stray {
@@ -104,8 +105,8 @@ pub enum RelinkError {
     },
     /// Entries were lost when a map was rebuilt. The root must not be used, nor saved.
     #[error(
-        "{lost} entries of a `{owner}` at `{path}` of the root's type `{root}` have keys that are equal \
-         now and were not before: their `Eq`, `Ord` or `Hash` depends on more than the key's \
+        "{lost} entries of a `{owner}` at `{path}` of the root's type `{root}` have keys that are \
+         equal now and were not before: their `Eq`, `Ord` or `Hash` depends on more than the key's \
          value. Nothing was written to disk; do not take a snapshot"
     )]
     KeysMerged {
@@ -137,9 +138,9 @@ impl Relinker {
     /// If `Eq`, `Ord` or `Hash` of a key does; the root is then half rebuilt and must not be saved.
     ///
     /// # Safety
-    /// `root` is a `T` as an earlier run left it: valid but for pointers into that run's executable,
-    /// which lay at `from`. Nobody else accesses what it reaches during the call, except shared
-    /// values of roots that this relinker has relinked.
+    /// `root` is a `T` as an earlier run left it: valid but for pointers into that run's
+    /// executable, which lay at `from`. Nobody else accesses what it reaches during the call,
+    /// except shared values of roots that this relinker has relinked.
     pub unsafe fn relink<T: Durable>(
         &mut self,
         root: &mut T,
@@ -294,9 +295,9 @@ impl<'a> Relink<'a> {
         let map = ptr::from_mut(map);
         let run = move || {
             let count = entries.len();
-            // SAFETY: the map stays in place until the relinking is over (the contract of `Durable`);
-            // where it lies inside another map's entries, those move only afterwards, since
-            // rebuilding goes from the inside out. Nobody else accesses it.
+            // SAFETY: the map stays in place until the relinking is over (the contract of
+            // `Durable`); where it lies inside another map's entries, those move only afterwards,
+            // since rebuilding goes from the inside out. Nobody else accesses it.
             let map = unsafe { &mut *map };
             count.saturating_sub(put(map, entries))
         };
@@ -321,8 +322,8 @@ impl<'a> Relink<'a> {
     /// Does the work that was put off, then rebuilds from the inside out.
     fn finish(mut self) -> Result<Relinked, RelinkError> {
         while let Some(Work { at, visit }) = self.work.pop() {
-            // SAFETY: `at` came from a mutable reference to a value of `visit`'s type, which stays in
-            // place until the relinking is over (the contract of `Durable`).
+            // SAFETY: `at` came from a mutable reference to a value of `visit`'s type, which stays
+            // in place until the relinking is over (the contract of `Durable`).
             unsafe { visit(at, &mut self) };
         }
         let mut order: Vec<(usize, Rebuild)> = self.rebuilds.drain(..).enumerate().collect();

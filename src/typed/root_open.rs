@@ -1,9 +1,7 @@
 //! Opening a root: finding or making its value, comparing types, relinking.
 #![allow(unsafe_code, reason = "reads a stored value by its address, after checking its type")]
 
-use crate::heap::{RootRecord, RootTableError};
-use crate::os::exe::ExecutableIdentity;
-use crate::runtime::{Heap, RootHost, Scope};
+use crate::runtime::{ExecutableIdentity, Heap, RootHost, RootRecord, RootTableError, Scope};
 use crate::typed::root_cell::RootCell;
 use crate::typed::{
     Durable, Interior, RelinkError, Relinker, Root, RootType, Schema, SchemaBytesError,
@@ -36,7 +34,7 @@ pub enum RootError {
         /// The root's name.
         root: String,
         /// The differences, field by field.
-        source: TypeMismatch,
+        source: Box<TypeMismatch>,
     },
     /// The stored schema cannot be read.
     #[error("the stored schema of the root `{root}` is damaged: {source}; open an older snapshot")]
@@ -52,7 +50,7 @@ pub enum RootError {
         /// The root's name.
         root: String,
         /// Why not.
-        source: RelinkError,
+        source: Box<RelinkError>,
     },
     /// This run has opened the root as another type.
     #[error("the root `{root}` is open already as another Rust type")]
@@ -172,7 +170,8 @@ impl Heap {
         let root = || stored.name().to_owned();
         let schema = Schema::from_bytes(self.stored_schema(stored))
             .map_err(|source| RootError::StoredSchema { root: root(), source })?;
-        kind.accepts(&schema).map_err(|source| RootError::Type { root: root(), source })
+        kind.accepts(&schema)
+            .map_err(|source| RootError::Type { root: root(), source: Box::new(source) })
     }
 
     fn relink<T: Durable>(
@@ -203,7 +202,8 @@ impl Heap {
             if matches!(source, RelinkError::KeysMerged { .. }) {
                 host.poison(stored.name());
             }
-            return Err(RootError::Relink { root: stored.name().to_owned(), source });
+            let (root, source) = (stored.name().to_owned(), Box::new(source));
+            return Err(RootError::Relink { root, source });
         }
         let mut record = *stored;
         record.program_start = today.start;

@@ -1,6 +1,6 @@
 //! What a root remembers of its type, and compares when it is opened again.
 
-use super::{Durable, Interior, Link, Schema, SchemaError, TypeMismatch, TypeRef};
+use super::{Durable, Interior, Link, Schema, SchemaError, TypeMismatch};
 use crate::base::Digest;
 
 /// A root's type, checked.
@@ -34,7 +34,7 @@ impl RootType {
         schema.check()?;
         let schema_bytes = schema.to_bytes();
         Ok(Self {
-            name: schema.type_name(TypeRef(0)),
+            name: schema.name(),
             size: schema.root().size,
             align: schema.root().align,
             fingerprint: schema.fingerprint(),

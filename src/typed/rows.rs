@@ -42,7 +42,8 @@ keys! { f32 f64 i8 i16 i32 i64 i128 isize u8 u16 u32 u64 u128 usize }
 /// How many words of a block's header are the user's.
 const WORDS: usize = 5;
 
-/// How much of a block `prefetch` asks for: less than the keys of two columns gained less, and a whole page as well.
+/// How much of a block `prefetch` asks for: less than the keys of two columns gained less, and a
+/// whole page as well.
 #[cfg(target_arch = "x86_64")]
 const PREFETCHED_BYTES: usize = 2816;
 
@@ -164,12 +165,14 @@ impl<K: Key, V> Rows<K, V> {
     #[inline]
     #[must_use]
     pub fn column(&self, column: usize) -> &[K] {
-        // SAFETY: `column_at` gives the start of a whole column, of which `len` keys are within its stride.
+        // SAFETY: `column_at` gives the start of a whole column, of which `len` keys are within its
+        // stride.
         unsafe { slice::from_raw_parts(self.column_at(column).as_ptr(), self.len()) }
     }
 
-    /// The keys of column `column`, and what lies behind them up to the next multiple of 64 bytes: stale
-    /// keys or zeros. For scans in whole vectors; results beyond [`len`](Self::len) are to be masked out.
+    /// The keys of column `column`, and what lies behind them up to the next multiple of 64 bytes:
+    /// stale keys or zeros. For scans in whole vectors; results beyond [`len`](Self::len) are to be
+    /// masked out.
     ///
     /// # Panics
     /// If there is no such column.
@@ -177,8 +180,9 @@ impl<K: Key, V> Rows<K, V> {
     #[must_use]
     pub fn column_padded(&self, column: usize) -> &[K] {
         let padded = (self.len() * size_of::<K>()).next_multiple_of(64) / size_of::<K>();
-        // SAFETY: strides are multiples of 64 bytes not shorter than `capacity` keys, so the padded length
-        // lies within the column, whose bytes were zeroed by the allocator: a valid key each.
+        // SAFETY: strides are multiples of 64 bytes not shorter than `capacity` keys, so the padded
+        // length lies within the column, whose bytes were zeroed by the allocator: a valid key
+        // each.
         unsafe { slice::from_raw_parts(self.column_at(column).as_ptr(), padded) }
     }
 
@@ -190,15 +194,16 @@ impl<K: Key, V> Rows<K, V> {
         unsafe { slice::from_raw_parts(self.values_at().as_ptr(), self.len()) }
     }
 
-    /// Asks the processor to fetch the block's beginning, where its keys are, for a scan soon after. A hint:
-    /// it changes nothing, and does nothing on processors other than x86-64.
+    /// Asks the processor to fetch the block's beginning, where its keys are, for a scan soon
+    /// after. A hint: it changes nothing, and does nothing on processors other than x86-64.
     #[inline]
     pub fn prefetch(&self) {
         #[cfg(target_arch = "x86_64")]
         for offset in (0..PREFETCHED_BYTES).step_by(64) {
             use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
             let line = self.block.as_ptr().cast::<i8>().wrapping_add(offset);
-            // SAFETY: every x86-64 processor has SSE, and prefetching any address at all has no effect but on speed.
+            // SAFETY: every x86-64 processor has SSE, and prefetching any address at all has no
+            // effect but on speed.
             unsafe { _mm_prefetch::<_MM_HINT_T0>(line) };
         }
     }
@@ -213,7 +218,8 @@ impl<K: Key, V> Rows<K, V> {
         self.header().words[word]
     }
 
-    /// Announces a write to the block, and lends it for that; announces it again when the guard is dropped.
+    /// Announces a write to the block, and lends it for that; announces it again when the guard is
+    /// dropped.
     ///
     /// A guard must not be leaked (`mem::forget`) outside a scope.
     #[inline]

@@ -1,4 +1,5 @@
-//! [`RowsMut`]: the right to write to a block of rows; and [`Reach`], the way through one block to another.
+//! [`RowsMut`]: the right to write to a block of rows; and [`Reach`], the way through one block to
+//! another.
 //!
 //! Invariants: a guard exists only between two announcements of its block; a row is counted only
 //! while its value is initialised.
@@ -58,7 +59,8 @@ impl<K: Key, V> RowsMut<'_, K, V> {
         unsafe { self.rows.set_len(last) };
         // SAFETY: `last` is below the capacity, so the place lies within the block.
         let place = unsafe { self.rows.values_at().add(last) };
-        // SAFETY: the value there is initialised, and is no longer counted, so it is moved out only once.
+        // SAFETY: the value there is initialised, and is no longer counted, so it is moved out only
+        // once.
         unsafe { place.read() }
     }
 
@@ -80,7 +82,8 @@ impl<K: Key, V> RowsMut<'_, K, V> {
     #[must_use]
     pub fn column_mut(&mut self, column: usize) -> &mut [K] {
         let len = self.rows.len();
-        // SAFETY: as in `Rows::column`; the guard is borrowed mutably, which makes the slice exclusive.
+        // SAFETY: as in `Rows::column`; the guard is borrowed mutably, which makes the slice
+        // exclusive.
         unsafe { slice::from_raw_parts_mut(self.rows.column_at(column).as_ptr(), len) }
     }
 
@@ -107,8 +110,8 @@ impl<K: Key, V> RowsMut<'_, K, V> {
         let values: *mut [V] = self.values_mut();
         // SAFETY: no values at all is always right; those that were there are dropped below.
         unsafe { self.rows.set_len(0) };
-        // SAFETY: the values were initialised and are no longer counted, so they are dropped only once,
-        // even if one of their destructors panics.
+        // SAFETY: the values were initialised and are no longer counted, so they are dropped only
+        // once, even if one of their destructors panics.
         unsafe { values.drop_in_place() };
     }
 
@@ -116,7 +119,8 @@ impl<K: Key, V> RowsMut<'_, K, V> {
     fn write_keys(&mut self, row: usize, keys: &[K]) {
         assert_eq!(keys.len(), self.rows.columns(), "one key for each column");
         for (column, key) in keys.iter().enumerate() {
-            // SAFETY: callers check that the row is below the capacity, so its key lies within the column.
+            // SAFETY: callers check that the row is below the capacity, so its key lies within the
+            // column.
             let place = unsafe { self.rows.column_at(column).add(row) };
             // SAFETY: the place is aligned and, through the guard, exclusive.
             unsafe { place.write(*key) };
@@ -150,7 +154,8 @@ impl<K: Key, V: fmt::Debug> fmt::Debug for RowsMut<'_, K, V> {
 ///
 /// To write to a child's block takes `&mut` to the child's handle, which lies in the parent's
 /// block; a plain `&mut` would let safe code replace the handle without announcing the parent.
-/// This one only lets through to the child. [`Rows::reach`] and [`Branch`](super::Branch) make them, and
+/// This one only lets through to the child. [`Rows::reach`] and [`Branch`](super::Branch) make
+/// them, and
 /// `From<&mut V>` where the handle itself lies outside tracked memory.
 pub struct Reach<'a, V>(pub(super) &'a mut V);
 

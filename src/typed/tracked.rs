@@ -101,7 +101,8 @@ impl<T> Drop for Tracked<T> {
         let block = Pages { block: self.value.cast(), bytes: Self::BYTES };
         if needs_drop::<T>() {
             self.announce();
-            // SAFETY: the value is initialised and is not used afterwards; `block` outlives the call.
+            // SAFETY: the value is initialised and is not used afterwards; `block` outlives the
+            // call.
             unsafe { self.value.drop_in_place() };
         }
         drop(block);
@@ -116,7 +117,8 @@ pub(super) struct Pages {
 
 impl Drop for Pages {
     fn drop(&mut self) {
-        // SAFETY: made only in destructors of the blocks' owners, with the size they were allocated with.
+        // SAFETY: made only in destructors of the blocks' owners, with the size they were allocated
+        // with.
         unsafe { pages::free(self.block, self.bytes) };
     }
 }

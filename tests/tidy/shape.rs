@@ -60,7 +60,10 @@ fn functions(source: &Source) -> Vec<String> {
     let code = &source.code;
     let mut found = Vec::new();
     for start in words(code, "fn") {
-        let Some(open) = body(code, start) else { continue };
+        // A function pointer's type has no name.
+        let named =
+            code[start + 2..].trim_start().starts_with(|c: char| c.is_alphabetic() || c == '_');
+        let Some(open) = body(code, start).filter(|_| named) else { continue };
         let end = closing_brace(code, open);
         let lines = source.line_of(end) - source.line_of(start) + 1;
         if lines > FUNCTION_LINES {

@@ -13,8 +13,8 @@ use crate::typed::{Describe, Durable, Inspect, Link, Relink, Shape, Steady};
 
 macro_rules! texts {
     ($($text:ty)*) => {$(
-        // SAFETY: owned text has no pointer but to its own allocation; a borrowed one is reported and
-        // shifted, as the link says.
+        // SAFETY: owned text has no pointer but to its own allocation; a borrowed one is reported
+        // and shifted, as the link says.
         unsafe impl Durable for Cow<'static, $text> {
             fn describe(_: &mut Describe) -> Shape {
                 Shape::std::<Self>("Cow").text("text", stringify!($text)).link(Link::Pinned)
@@ -93,6 +93,6 @@ fn moved<T>(slice: *const [T], relink: &mut Relink<'_>) -> *const [T] {
     if empty && !relink.is_durable(address) {
         return ptr::slice_from_raw_parts(ptr::dangling(), slice.len());
     }
-    let address = relink.shifted(address);
-    ptr::slice_from_raw_parts(ptr::with_exposed_provenance(address as usize), slice.len())
+    let address = usize::try_from(relink.shifted(address)).expect("an address has 64 bits");
+    ptr::slice_from_raw_parts(ptr::with_exposed_provenance(address), slice.len())
 }

@@ -7,7 +7,9 @@ use std::sync::{Mutex, OnceLock, PoisonError, RwLock, TryLockError};
 use crate::typed::{Describe, Durable, Inspect, Interior, Relink, Shape};
 
 macro_rules! cells {
-    ($($type:ident: |$this:ident, $inspect:ident| $visit:expr, |$place:ident| $inside:expr;)*) => {$(
+    ($(
+        $type:ident: |$this:ident, $inspect:ident| $visit:expr, |$place:ident| $inside:expr;
+    )*) => {$(
         // SAFETY: the value holds at most one of the type described, in itself; it is visited.
         unsafe impl<T: Durable> Durable for $type<T> {
             fn describe(describe: &mut Describe) -> Shape {

@@ -9,7 +9,9 @@ use crate::typed::{Describe, Durable, Inspect, Relink, Shape, Steady};
 
 /// Types that are taken apart by patterns, the same for inspecting and for relinking.
 macro_rules! compound {
-    ($($type:ident<$($part:ident $role:literal),*> { $($pattern:pat => [$($place:ident)*]),* })*) => {$(
+    ($(
+        $type:ident<$($part:ident $role:literal),*> { $($pattern:pat => [$($place:ident)*]),* }
+    )*) => {$(
         // SAFETY: the value holds values of the parts described and nothing else; all are visited.
         unsafe impl<$($part: Durable),*> Durable for $type<$($part),*> {
             fn describe(describe: &mut Describe) -> Shape {

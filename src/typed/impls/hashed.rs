@@ -38,7 +38,8 @@ where
         if self.capacity() == 0 {
             // SAFETY: the hasher is moved: the map it is read from is overwritten, not dropped.
             let hasher = unsafe { ptr::read(self.hasher()) };
-            // SAFETY: `self` is a place for a map; the old one owns no allocation.
+            // SAFETY: `self` is a place for a map; the old one has no entries (of a table that is
+            // full of tombstones only the memory is lost).
             unsafe { ptr::write(self, Self::with_hasher(hasher)) };
             return relink.refreshed();
         }
@@ -78,7 +79,7 @@ unsafe impl<T: Durable + Eq + Hash, S: Durable + BuildHasher> Durable for HashSe
         if self.capacity() == 0 {
             // SAFETY: the hasher is moved: the set it is read from is overwritten, not dropped.
             let hasher = unsafe { ptr::read(self.hasher()) };
-            // SAFETY: `self` is a place for a set; the old one owns no allocation.
+            // SAFETY: `self` is a place for a set; the old one has no elements.
             unsafe { ptr::write(self, Self::with_hasher(hasher)) };
             return relink.refreshed();
         }

@@ -1,4 +1,5 @@
-//! Collections whose elements lie where their order puts them: `BTreeMap`, `BTreeSet`, `BinaryHeap`.
+//! Collections whose elements lie where their order puts them: `BTreeMap`, `BTreeSet`,
+//! `BinaryHeap`.
 //!
 //! Where keys have to be relinked, the collection is emptied in order, without a comparison, and
 //! refilled at the end, when no key is stale any more.

@@ -40,7 +40,10 @@ macro_rules! numbers {
      text and others: $($other:ident)*;) => {plain! {
         $([] $primitive: Shape::primitive::<Self>();)*
         $([] $integer: Shape::primitive::<Self>();)*
-        $([] NonZero<$integer>: Shape::std::<Self>("NonZero").text("number", stringify!($integer));)*
+        $(
+            [] NonZero<$integer>:
+                Shape::std::<Self>("NonZero").text("number", stringify!($integer));
+        )*
         $([] RangeInclusive<$integer>:
             Shape::std::<Self>("RangeInclusive").text("bound", stringify!($integer));)*
         $([] $atomic: Shape::std::<Self>(stringify!($atomic)).interior(Interior::Atomics);)*

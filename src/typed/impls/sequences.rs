@@ -9,7 +9,8 @@ use crate::typed::{Describe, Durable, Inspect, Relink, Shape, Steady};
 
 macro_rules! sequences {
     ($($type:ty: $shape:expr;)*) => {$(
-        // SAFETY: the value points to its own allocations, which hold the elements; all are visited.
+        // SAFETY: the value points to its own allocations, which hold the elements; all are
+        // visited.
         unsafe impl<T: Durable> Durable for $type {
             fn describe(describe: &mut Describe) -> Shape {
                 $shape.of("element", describe.visit::<T>())

@@ -40,8 +40,8 @@ impl TypeMismatch {
     #[must_use]
     pub fn between(stored: &Schema, current: &Schema) -> Self {
         Self {
-            stored: stored.type_name(TypeRef(0)),
-            current: current.type_name(TypeRef(0)),
+            stored: stored.name(),
+            current: current.name(),
             differences: Schema::diff(stored, current),
         }
     }

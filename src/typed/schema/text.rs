@@ -14,7 +14,7 @@ const DEPTH_BOUND: usize = 24;
 
 impl fmt::Display for Schema {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "root {}", self.type_name(TypeRef(0)))?;
+        writeln!(f, "root {}", self.name())?;
         for (ty, number) in self.types().zip(0..) {
             match &ty.kind {
                 Kind::Primitive | Kind::Std => {}
@@ -32,6 +32,12 @@ impl fmt::Display for Schema {
 }
 
 impl Schema {
+    /// The described type's name as in a Rust program.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.type_name(TypeRef(0))
+    }
+
     /// A type's name as in a Rust program: `BTreeMap<String, u64>`.
     #[must_use]
     pub fn type_name(&self, of: TypeRef) -> String {

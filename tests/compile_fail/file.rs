@@ -1,0 +1,6 @@
+#[derive(stillheap::typed::Durable)]
+struct Root {
+    log: std::fs::File,
+}
+
+fn main() {}

@@ -1,0 +1,8 @@
+use std::sync::MutexGuard;
+
+#[derive(stillheap::typed::Durable)]
+struct Root {
+    guard: MutexGuard<'static, u32>,
+}
+
+fn main() {}

@@ -1,0 +1,6 @@
+#[derive(stillheap::typed::Durable)]
+struct Root {
+    started: std::time::Instant,
+}
+
+fn main() {}

@@ -1,0 +1,8 @@
+struct Place(f64, f64);
+
+#[derive(stillheap::typed::Durable)]
+struct Root {
+    places: Vec<Place>,
+}
+
+fn main() {}

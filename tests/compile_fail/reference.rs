@@ -1,0 +1,6 @@
+#[derive(stillheap::typed::Durable)]
+struct Root {
+    name: &'static str,
+}
+
+fn main() {}

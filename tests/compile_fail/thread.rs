@@ -1,0 +1,6 @@
+#[derive(stillheap::typed::Durable)]
+struct Root {
+    worker: std::thread::JoinHandle<()>,
+}
+
+fn main() {}
