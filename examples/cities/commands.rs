@@ -53,10 +53,9 @@ pub(crate) fn add(dir: &Path, name: String, at: [f64; 2], out: &mut dyn Write) -
 }
 
 pub(crate) fn kill(dir: &Path, out: &mut dyn Write) -> Outcome {
-    // A new snapshot, and some operations more.
     let beyond = 1 + random_below(4_000);
     let child = Process::start(Role::Scribble, dir)?;
-    let is_enough = |known: &Killed| known.durable.is_some() && known.added % 5_000 == beyond;
+    let is_enough = |known: &Killed| known.durable.is_some() && known.added_since >= beyond;
     writeln!(out, "A child adds places around Point Nemo, in the ocean.\n\n{}", show::STILL_HEAD)?;
     let known =
         kill_at_work(child, is_enough, |still| Ok(writeln!(out, "{}", show::still(still))?))?;
