@@ -22,11 +22,19 @@ pub mod runtime;
 #[cfg(not(loom))]
 pub mod snapshot;
 #[cfg(not(loom))]
-mod typed;
+pub mod typed;
 #[cfg(not(loom))]
 mod xtree;
 
 #[cfg(not(loom))]
-pub use typed::{Branch, BranchReach, Key, Reach, Rows, RowsMut, Tracked, TrackedMut};
+pub use runtime::{
+    Event, Heap, OpenError, Options, ProcessHeap, Restored, Scope, SkippedSnapshot, SnapshotError,
+    Stats, Still, StillInfo, transient,
+};
+#[cfg(not(loom))]
+pub use typed::{
+    Branch, BranchReach, Durable, Key, Poisoned, Reach, Root, RootError, Rows, RowsMut, Steady,
+    Tracked, TrackedMut,
+};
 #[cfg(not(loom))]
 pub use xtree::{Invalid, Iter, NearestFirst, Neighbour, Rect, RectError, Scalar, Window, XTree};

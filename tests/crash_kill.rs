@@ -9,13 +9,13 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
-use stillheap::{Durable, Heap, Options, ProcessHeap, XTree};
+use stillheap::{Durable, Event, Heap, Options, ProcessHeap, XTree};
 
 #[global_allocator]
 static HEAP: ProcessHeap = ProcessHeap::new();
 
 /// What an operation changes: several kinds of memory, tied together by `check`.
-#[derive(Durable, Default, PartialEq, Debug)]
+#[derive(Durable, Default)]
 struct State {
     step: u64,
     names: BTreeMap<String, u64>,
@@ -104,7 +104,15 @@ fn writer(dir: &Path) {
         let _ = writeln!(out, "{line}");
         let _ = out.flush();
     };
-    let heap: Heap = HEAP.open(dir, Options::new().snapshot_every_ops(170)).expect("a heap");
+    // What the trigger takes is reported, too.
+    let options =
+        Options::new().snapshot_every_ops(170).restart_on_collision(true).on_event(move |event| {
+            match event {
+                Event::Durable(info) => say(format!("durable {}", info.operations)),
+                other => say(format!("event {other}")),
+            }
+        });
+    let heap: Heap = HEAP.open(dir, options).expect("a heap");
     let state = heap.root::<State>("state").expect("the same type");
     state.read(State::check);
     heap.validate().expect("a sound heap");
@@ -112,19 +120,13 @@ fn writer(dir: &Path) {
     let operations = heap.restored().map_or(0, |restored| restored.operations);
     assert_eq!(step, operations, "one operation a step");
     say(format!("back {step}"));
-    let mut reported = 0;
     loop {
         for _ in 0..40 {
             state.write(State::advance);
         }
-        if mix(state.read(|state| state.step)) % 16 == 0 {
+        if mix(state.read(|state| state.step)).is_multiple_of(16) {
             let info = heap.snapshot().and_then(|still| still.wait_durable()).expect("durable");
             say(format!("durable {}", info.operations));
-        }
-        // Also those that the trigger took.
-        if let Some(info) = heap.snapshots().last().filter(|info| info.operations > reported) {
-            reported = info.operations;
-            say(format!("durable {reported}"));
         }
     }
 }
@@ -166,7 +168,7 @@ fn main() {
     let begun = Instant::now();
     let (mut durable, mut lost, mut most_back) = (0, 0_u64, 0);
     for life in 0..lives {
-        let lifetime = Duration::from_micros(mix(life) % 60_000);
+        let lifetime = Duration::from_micros(mix(life) % 200_000);
         let (back, now_durable) = one_life(&dir, lifetime, durable);
         lost += u64::from(back < durable);
         most_back = most_back.max(back);

@@ -6,10 +6,12 @@
 //! - `disk`: the traits on a real directory
 //! - `sim`: the traits in memory, with faults and crashes
 //! - `lock`: one owner for a heap's directory
+//! - `exe`: which program this is, and where it lies
 //! - `thread`, `futex`, `maps`, `restart`, `fatal`: what their names say
 
 mod dir;
 mod disk;
+pub mod exe;
 mod fatal;
 mod futex;
 mod lock;

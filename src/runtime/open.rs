@@ -187,10 +187,8 @@ fn restore(
     sound: &Sound<DiskFile>,
     started: Instant,
 ) -> Result<Restored, OpenError> {
-    let Some(segment) = sound.chain.first() else {
-        let path = PathBuf::new();
-        return Err(OpenError::Collision { path });
-    };
+    // A sound snapshot has a full segment; deltas come with a later format.
+    let segment = &sound.chain[0];
     let path = segment.path().to_owned();
     let placements = placements(segment)?;
     let runs: Vec<CellRun> = placements.iter().map(run_of).collect();
@@ -203,7 +201,10 @@ fn restore(
     });
     match adopted {
         Ok(()) => {}
-        Err(AdoptError::Taken { .. }) => return Err(OpenError::Collision { path }),
+        Err(AdoptError::Taken { .. }) => {
+            let path = path.parent().unwrap_or(&path).to_owned();
+            return Err(OpenError::Collision { path });
+        }
         Err(source) => return Err(OpenError::Image { path, source }),
     }
     let record = &sound.snapshot;

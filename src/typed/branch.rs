@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::Durable;
 use super::rows::{Key, Rows};
 use super::rows_mut::Reach;
 
@@ -9,6 +10,8 @@ use super::rows_mut::Reach;
 ///
 /// The keys of an inner node say what its children hold (for a spatial index, their boxes).
 /// A child can be reached for writing without announcing its parents, see [`Reach`].
+#[derive(Durable)]
+#[durable(crate = "crate", name = "stillheap::Branch")]
 pub enum Branch<K: Key, V> {
     /// A node at the bottom.
     Leaf(Rows<K, V>),

@@ -1,13 +1,34 @@
-//! What durable memory looks like to a typed program: tracked values and blocks of rows,
-//! whose every write is announced to the ledger.
+//! Typed durable memory: which types may lie in a heap, their schemas, how values get their
+//! pointers into the executable right after a restart, roots, and tracked blocks.
 
 mod branch;
+mod durable;
+mod impls;
+mod inspect;
 mod layout;
+mod links;
+mod relink;
+mod root;
+mod root_cell;
+mod root_open;
+mod root_type;
 mod rows;
 mod rows_mut;
+mod schema;
 mod tracked;
 
 pub use branch::{Branch, BranchReach};
+pub use durable::{Durable, Steady};
+pub use inspect::Inspect;
+pub use relink::{Relink, RelinkError, Relinked, Relinker};
+pub use root::{Poisoned, Root};
+pub use root_open::RootError;
+pub use root_type::RootType;
 pub use rows::{Key, Rows};
 pub use rows_mut::{Reach, RowsMut};
+pub use schema::{
+    Argument, Describe, Described, Difference, Field, Interior, Kind, Link, Parameter, Schema,
+    SchemaBytesError, SchemaError, Shape, Type, TypeMismatch, TypeRef, Variant,
+};
+pub use stillheap_derive::Durable;
 pub use tracked::{Tracked, TrackedMut};

@@ -44,7 +44,10 @@ impl Heap {
     ///
     /// # Errors
     /// See [`RootError`].
-    pub fn root<T: Durable + Default + Send + Sync>(&self, name: &str) -> Result<Root<T>, RootError> {
+    pub fn root<T: Durable + Default + Send + Sync>(
+        &self,
+        name: &str,
+    ) -> Result<Root<T>, RootError> {
         self.root_with(name, T::default)
     }
 

@@ -79,9 +79,7 @@ impl RootCell {
                 SharedHold { _held: Held::new(self, Hold::Shared), _guard: Some(guard) }
             }
             // Not once more: a writer that waits in between would be waited for.
-            Some(Hold::Shared) => {
-                SharedHold { _held: Held::new(self, Hold::Shared), _guard: None }
-            }
+            Some(Hold::Shared) => SharedHold { _held: Held::new(self, Hold::Shared), _guard: None },
             Some(Hold::Exclusive) => self.refuse("is being written by this very thread"),
         }
     }

@@ -116,18 +116,16 @@ impl Heap {
         let kind = RootType::of::<T>()
             .map_err(|source| RootError::Schema { root: name.to_owned(), source })?;
         if let Some(stored) = self.find_root(name) {
-            let enter = |registry: &mut Registry| {
-                self.restored_cell::<T>(registry, &stored, &kind, share)
-            };
+            let enter =
+                |registry: &mut Registry| self.restored_cell::<T>(registry, &stored, &kind, share);
             return Ok(self.root_of(self.with_upper(enter)?));
         }
         let placed = {
             let _scope = Scope::enter();
             Box::new(Placed { value: init(), not_empty: 0 })
         };
-        let enter = |registry: &mut Registry| {
-            self.new_cell(registry, &mut record, &kind, share, placed)
-        };
+        let enter =
+            |registry: &mut Registry| self.new_cell(registry, &mut record, &kind, share, placed);
         Ok(self.root_of(self.with_upper(enter)?))
     }
 
@@ -189,9 +187,8 @@ impl Heap {
             len: stored.program_len,
             build: stored.program_build,
         };
-        let relinker = registry
-            .relinker
-            .get_or_insert_with(|| Relinker::new(today, self.arena_addresses()));
+        let relinker =
+            registry.relinker.get_or_insert_with(|| Relinker::new(today, self.arena_addresses()));
         let _scope = Scope::enter();
         let poison = PoisonOnPanic(host, stored.name());
         let place: *mut T = std::ptr::with_exposed_provenance_mut(address(stored.value));
@@ -248,7 +245,7 @@ impl Heap {
         self.put_root(record)?;
         // From now on the table owns them.
         Box::leak(schema);
-        Box::into_raw(placed);
+        Box::leak(placed);
         Ok(enter::<T>(registry, record, kind, share))
     }
 }

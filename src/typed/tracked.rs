@@ -30,6 +30,16 @@ const fn assert_unshared<T: Unshared>() {}
 /// Reading derefs. Writing goes through [`write`](Self::write), the software write barrier:
 /// there is no `DerefMut`. A value takes at least one page (4 KiB), so this is for nodes and
 /// tables, not for small values.
+///
+/// ```
+/// let mut value = stillheap::Tracked::new([0_u32; 4]);
+/// value.write()[2] = 7;
+/// assert_eq!(*value, [0, 0, 7, 0]);
+/// ```
+/// ```compile_fail,E0594
+/// let mut value = stillheap::Tracked::new(1);
+/// *value = 2; // nobody would announce this write
+/// ```
 pub struct Tracked<T> {
     value: NonNull<T>,
     owns: PhantomData<T>,

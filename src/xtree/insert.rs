@@ -208,8 +208,7 @@ fn make_room_in_leaf<const D: usize, T, S: Scalar>(
     value: T,
 ) -> Option<Leaf<T, S>> {
     if leaf.columns() == D && !rect.is_point() {
-        let least = Limits::boxes::<D, T, S>().pages;
-        let pages = Rows::<S, T>::pages_for(2 * D, leaf.len() + 1).max(least);
+        let pages = Limits::boxes::<D, T, S>().pages_for::<S, T>(2 * D, leaf.len() + 1);
         node::repack::<D, S, T>(leaf, 2 * D, pages);
     }
     let limits = Limits::of_leaf::<D, T, S>(leaf);

@@ -40,6 +40,11 @@ impl Limits {
         Self { pages, most, least: most / 4 }
     }
 
+    /// Pages of a node of this kind with `rows` rows: an ordinary node's, or a multiple of that.
+    pub(super) fn pages_for<S: Scalar, V>(self, columns: usize, rows: usize) -> usize {
+        Rows::<S, V>::pages_for(columns, rows).next_multiple_of(self.pages)
+    }
+
     /// Of inner nodes that are not supernodes.
     pub(super) const fn inner<const D: usize, T, S: Scalar>() -> Self {
         const { Self::of::<S, Node<T, S>>(2 * D, usize::MAX) }
@@ -155,10 +160,10 @@ pub(super) fn repack<const D: usize, S: Scalar, V>(
     *rows = packed;
 }
 
-/// Gives pages back that `rows` no longer needs, once a quarter of a page's rows would stay free.
+/// Gives pages back that `rows` no longer needs, once a quarter of a node's rows would stay free.
 pub(super) fn shrink<const D: usize, S: Scalar, V>(rows: &mut Rows<S, V>, limits: Limits) {
-    let needed = Rows::<S, V>::pages_for(rows.columns(), rows.len() + limits.least);
-    let pages = if rows.len() <= limits.most { limits.pages } else { needed };
+    let spare = if rows.len() <= limits.most { 0 } else { limits.least };
+    let pages = limits.pages_for::<S, V>(rows.columns(), rows.len() + spare);
     if pages < rows.pages() {
         repack::<D, S, V>(rows, rows.columns(), pages);
     }

@@ -1,13 +1,14 @@
 //! Boxes with sides parallel to the axes, and their measures.
 
 use super::scalar::Scalar;
+use crate::Durable;
 
 /// A box in `D` dimensions, its faces included; a point is a box whose corners are equal.
 ///
 /// Coordinates may be infinite. NaN and inverted boxes are refused by [`Rect::new`]; a point made with
 /// `From` may hold NaN, and is then refused by the tree.
-// derive: Durable
-#[derive(Clone, Copy, PartialEq, Debug)]
+#[derive(Clone, Copy, PartialEq, Debug, Durable)]
+#[durable(crate = "crate", name = "stillheap::Rect")]
 pub struct Rect<const D: usize, S = f64> {
     min: [S; D],
     max: [S; D],

@@ -75,7 +75,7 @@ fn apply<const D: usize, S: Scalar, V>(
     let mut moved = plan.order[plan.cut..].to_vec();
     // From the last row down, so that the row that fills a gap is never one that is still to move.
     moved.sort_unstable_by_key(|&row| Reverse(row));
-    let pages = Rows::<S, V>::pages_for(rows.columns(), moved.len()).max(limits.pages);
+    let pages = limits.pages_for::<S, V>(rows.columns(), moved.len());
     let mut upper = Rows::new(rows.columns(), pages);
     let mut low = rows.write();
     let mut high = upper.write();

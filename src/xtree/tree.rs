@@ -8,7 +8,7 @@ use super::rect::{Rect, RectError};
 use super::remove::{Orphan, Removal};
 use super::scalar::Scalar;
 use super::window::{Iter, Window};
-use crate::{Branch, Reach, Rows};
+use crate::{Branch, Durable, Reach, Rows};
 
 /// An index of points and boxes in `D` dimensions (1 to 32), each with a value of type `T`.
 ///
@@ -30,7 +30,8 @@ use crate::{Branch, Reach, Rows};
 /// assert_eq!(tree.remove(&[52.5, 13.4].into(), |&name| name == "Berlin"), Some("Berlin"));
 /// # Ok::<(), stillheap::RectError>(())
 /// ```
-// derive: Durable
+#[derive(Durable)]
+#[durable(crate = "crate", name = "stillheap::XTree")]
 pub struct XTree<const D: usize, T, S: Scalar = f64> {
     pub(super) root: Option<Node<T, S>>,
     /// Levels of nodes; leaves are level 0, and the root is level `height - 1`.

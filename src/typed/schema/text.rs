@@ -1,0 +1,143 @@
+//! A schema as text, in the manner of Rust's own declarations.
+//!
+//! A schema may come from a file: names are cut off at a bound, so that types that
+//! claim to be their own parameters end as well.
+
+use std::fmt::{self, Write};
+
+use super::model::{Argument, Field, Kind, Schema, Type, TypeRef, Variant};
+
+/// Longest name of a type that is printed, in bytes.
+const NAME_BOUND: usize = 400;
+/// Deepest nesting of parameters that is printed.
+const DEPTH_BOUND: usize = 24;
+
+impl fmt::Display for Schema {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "root {}", self.type_name(TypeRef(0)))?;
+        for (ty, number) in self.types().zip(0..) {
+            match &ty.kind {
+                Kind::Primitive | Kind::Std => {}
+                Kind::Struct(fields) => self.write_struct(f, TypeRef(number), ty, fields)?,
+                Kind::Enum { repr, variants } => {
+                    self.write_enum(f, TypeRef(number), ty, repr.as_deref(), variants)?;
+                }
+            }
+        }
+        match self.compiler() {
+            "" => Ok(()),
+            compiler => writeln!(f, "\nlaid out by {compiler}"),
+        }
+    }
+}
+
+impl Schema {
+    /// A type's name as in a Rust program: `BTreeMap<String, u64>`.
+    #[must_use]
+    pub fn type_name(&self, of: TypeRef) -> String {
+        let mut name = String::new();
+        self.push_name(&mut name, of, 0);
+        name
+    }
+
+    fn push_name(&self, out: &mut String, of: TypeRef, depth: usize) {
+        if out.len() > NAME_BOUND || depth > DEPTH_BOUND {
+            out.push('…');
+            return;
+        }
+        let ty = self.get(of);
+        match (ty.short_name(), &*ty.parameters) {
+            ("tuple", parameters) => {
+                let single = if parameters.len() == 1 { ",)" } else { ")" };
+                self.push_arguments(out, ty, depth, ["(", ", ", single]);
+            }
+            (name, [form, _]) if form.role == "form" => {
+                out.push_str(name);
+                self.push_arguments(out, ty, depth, ["<[", ", ", "]>"]);
+            }
+            ("array", [_, _]) => self.push_arguments(out, ty, depth, ["[", "; ", "]"]),
+            (name, []) => out.push_str(name),
+            (name, _) => {
+                out.push_str(name);
+                self.push_arguments(out, ty, depth, ["<", ", ", ">"]);
+            }
+        }
+    }
+
+    fn push_arguments(&self, out: &mut String, ty: &Type, depth: usize, marks: [&str; 3]) {
+        let [open, between, close] = marks;
+        let mut mark = open;
+        for parameter in ty.parameters.iter().filter(|parameter| parameter.role != "form") {
+            if out.len() > NAME_BOUND {
+                out.push('…');
+                break;
+            }
+            out.push_str(mark);
+            mark = between;
+            match &parameter.argument {
+                Argument::Type(of) => self.push_name(out, *of, depth + 1),
+                Argument::Text(text) => out.push_str(text),
+            }
+        }
+        out.push_str(close);
+    }
+
+    fn write_struct(
+        &self,
+        f: &mut fmt::Formatter<'_>,
+        of: TypeRef,
+        ty: &Type,
+        fields: &[Field],
+    ) -> fmt::Result {
+        self.write_head(f, "struct", of, ty)?;
+        for field in fields {
+            let name = self.type_name(field.of);
+            writeln!(f, "    {}: {name}, // at {}", field.name, field.offset)?;
+        }
+        writeln!(f, "}}")
+    }
+
+    fn write_enum(
+        &self,
+        f: &mut fmt::Formatter<'_>,
+        of: TypeRef,
+        ty: &Type,
+        repr: Option<&str>,
+        variants: &[Variant],
+    ) -> fmt::Result {
+        if let Some(repr) = repr {
+            write!(f, "\n#[repr({repr})]")?;
+        }
+        self.write_head(f, "enum", of, ty)?;
+        for variant in variants {
+            let mut fields = String::new();
+            for (name, of) in &variant.fields {
+                let mark = if fields.is_empty() { " {" } else { "," };
+                write!(fields, "{mark} {name}: {}", self.type_name(*of))?;
+            }
+            let close = if fields.is_empty() { "" } else { " }" };
+            writeln!(f, "    {}{fields}{close} = {},", variant.name, variant.discriminant)?;
+        }
+        writeln!(f, "}}")
+    }
+
+    fn write_head(
+        &self,
+        f: &mut fmt::Formatter<'_>,
+        keyword: &str,
+        of: TypeRef,
+        ty: &Type,
+    ) -> fmt::Result {
+        let name = self.type_name(of);
+        let Type { size, align, .. } = ty;
+        writeln!(f, "\n{keyword} {name} {{ // {}: {size} bytes, aligned to {align}", ty.name)
+    }
+}
+
+impl Type {
+    /// The name without its path.
+    #[must_use]
+    pub fn short_name(&self) -> &str {
+        self.name.rsplit("::").next().unwrap_or(&self.name)
+    }
+}
