@@ -3,12 +3,12 @@
 use super::args::Role;
 use super::db::Place;
 use super::process::Process;
-use super::shim::Options;
 use super::store::Store;
 use super::story::{Killed, kill_at_work, random_below};
 use super::{Outcome, show};
 use std::io::Write;
 use std::path::Path;
+use stillheap::Options;
 
 /// Names shown when no place has the one asked for.
 const SUGGESTIONS: usize = 10;
