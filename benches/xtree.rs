@@ -1,6 +1,8 @@
-//! The X-tree beside rstar 0.12: same data, same process, alternating rounds, results checked equal.
+//! The X-tree beside rstar 0.12: same data, same process, alternating rounds, results checked
+//! equal.
 //!
-//! `cargo bench --bench xtree`; `-- --quick` for small sizes. Prints `metric NAME VALUE UNIT` (medians) and
+//! `cargo bench --bench xtree`; `-- --quick` for small sizes. Prints `metric NAME VALUE UNIT`
+//! (medians) and
 //! `ratio xtree.<data>.<n>.<operation>.ours_over_rstar`, throughputs: above 1 is better.
 
 use std::hint::black_box;

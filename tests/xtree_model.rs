@@ -1,5 +1,5 @@
-//! The X-tree against a naive list: random operation sequences in several dimensions, and inputs that
-//! spatial indexes are known to suffer from.
+//! The X-tree against a naive list: random operation sequences in several dimensions, and inputs
+//! that spatial indexes are known to suffer from.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, also in its helpers")]
 #![allow(clippy::cast_possible_truncation, reason = "the numbers of a test are small")]
@@ -186,7 +186,8 @@ impl Random {
     }
 }
 
-/// Inserts `count` entries, queries, removes all in random order; once more with half of it and reinsertion.
+/// Inserts `count` entries, queries, removes all in random order; once more with half of it and
+/// reinsertion.
 fn up_and_down<const D: usize, S: Scalar>(
     count: usize,
     mut make: impl FnMut(&mut Random) -> Rect<D, S>,

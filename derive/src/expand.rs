@@ -232,8 +232,8 @@ fn discriminants(shapes: &[Shape<'_>], attributes: &TypeAttributes) -> TokenStre
     quote!(#(#lets)*)
 }
 
-/// The impl of `Steady`, conditional on each field's. The unused `for<'lazy>` keeps the compiler from
-/// judging a condition without type parameters where it stands, instead of where it is needed.
+/// The impl of `Steady`, conditional on each field's. The unused `for<'lazy>` keeps the compiler
+/// from judging a condition without type parameters where it stands, instead of where it is needed.
 fn steady(
     input: &DeriveInput,
     attributes: &TypeAttributes,

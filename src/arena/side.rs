@@ -115,7 +115,8 @@ impl Side {
     /// The note of a page whose cell has been live at some time: notes are never given back.
     pub(super) fn past_note(&self, page: PageIndex) -> &SlabNote {
         let at = self.at::<SlabNote>(self.notes).wrapping_add(page.0 as usize);
-        // SAFETY: the notes of a cell are committed from its first claim on; zero and any other bytes are valid.
+        // SAFETY: the notes of a cell are committed from its first claim on; zero and any other
+        // bytes are valid.
         unsafe { &*at }
     }
 

@@ -209,26 +209,42 @@ mod tests {
 
     proptest! {
         #[test]
-        fn layers_agree_with_a_set(ops in prop::collection::vec((any::<bool>(), 0u32..20_000), 1..200), from in 0u32..20_000) {
+        fn layers_agree_with_a_set(
+            ops in prop::collection::vec((any::<bool>(), 0u32..20_000), 1..200),
+            from in 0u32..20_000,
+        ) {
             let bits = 20_000;
-            let storage: Vec<AtomicU64> =
-                (0..LayeredBitmap::words_needed(bits)).map(|_| AtomicU64::new(0)).collect();
+            let words = LayeredBitmap::words_needed(bits);
+            let storage: Vec<AtomicU64> = (0..words).map(|_| AtomicU64::new(0)).collect();
             let map = LayeredBitmap::new(&storage, bits);
             let mut model = BTreeSet::new();
             for (on, index) in ops {
-                if on { map.set(index); model.insert(index); } else { map.clear(index); model.remove(&index); }
+                if on {
+                    map.set(index);
+                    model.insert(index);
+                } else {
+                    map.clear(index);
+                    model.remove(&index);
+                }
                 prop_assert_eq!(map.get(index), on);
             }
             prop_assert_eq!(map.next_set(from), model.range(from..).next().copied());
         }
 
         #[test]
-        fn clear_runs_agree_with_a_scan(map in prop::array::uniform8(any::<u64>()), sparse in any::<bool>(), count in 1u32..40, shift in 0u32..4) {
+        fn clear_runs_agree_with_a_scan(
+            map in prop::array::uniform8(any::<u64>()),
+            sparse in any::<bool>(),
+            count in 1u32..40,
+            shift in 0u32..4,
+        ) {
             let map = if sparse { map.map(|w| w & (w << 7) & (w >> 3)) } else { map };
             let align = 1 << shift;
             let used = |bit: u32| map[(bit / 64) as usize] >> (bit % 64) & 1 == 1;
-            let naive = (0..512u32).step_by(align as usize)
-                .find(|&start| start + count <= 512 && (start..start + count).all(|bit| !used(bit)));
+            let fits = |start: u32| {
+                start + count <= 512 && (start..start + count).all(|bit| !used(bit))
+            };
+            let naive = (0..512u32).step_by(align as usize).find(|&start| fits(start));
             prop_assert_eq!(find_clear_run(&map, count, align), naive);
         }
 

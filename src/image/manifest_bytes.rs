@@ -348,7 +348,10 @@ mod tests {
         #[test]
         fn manifests_come_back(
             heap_id: u128,
-            rows in proptest::collection::vec((1u64..9, 1u64..9, any::<[u64; 5]>(), any::<bool>()), 0..20),
+            rows in proptest::collection::vec(
+                (1u64..9, 1u64..9, any::<[u64; 5]>(), any::<bool>()),
+                0..20,
+            ),
         ) {
             let mut manifest = Manifest::new(Identity { heap_id, ..identity() });
             let mut chain: Vec<SegmentNumber> = Vec::new();
@@ -374,7 +377,10 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_get_an_answer(mut bytes in proptest::collection::vec(any::<u8>(), 0..400), sealed: bool) {
+        fn any_bytes_get_an_answer(
+            mut bytes in proptest::collection::vec(any::<u8>(), 0..400),
+            sealed: bool,
+        ) {
             if sealed && bytes.len() >= 28 {
                 bytes[..8].copy_from_slice(&MAGIC);
                 bytes[8..12].copy_from_slice(&FORMAT_VERSION.to_le_bytes());

@@ -37,7 +37,10 @@ pub enum OpenError {
     )]
     NotInstalled,
     /// A process opens one heap in its life.
-    #[error("this process has already opened {}, and a process can open one heap only", path.display())]
+    #[error(
+        "this process has already opened {}, and a process can open one heap only",
+        path.display()
+    )]
     AlreadyOpen {
         /// The open heap's directory.
         path: PathBuf,

@@ -39,7 +39,10 @@ pub enum StoreError {
     #[error("a new heap could not be created: {0}")]
     Create(#[from] CommitError),
     /// There is no heap, and none may be created.
-    #[error("there is no heap in {}, and Options::create(false) forbids to create one", path.display())]
+    #[error(
+        "there is no heap in {}, and Options::create(false) forbids to create one",
+        path.display()
+    )]
     Missing {
         /// The directory.
         path: std::path::PathBuf,

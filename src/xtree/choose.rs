@@ -1,9 +1,9 @@
 //! Which child takes a new box: R*'s choose-subtree (Beckmann et al., SIGMOD 1990, section 4.1).
 //!
 //! The child whose box needs the least enlargement of overlap with its siblings (just above the
-//! leaves) or of area (higher up); ties go to the least enlargement of area, then of margin, then to
-//! the least area. A child that contains the new box already needs no enlargement of either, so the smallest
-//! of those wins without any further look; that is the common case, and one scan.
+//! leaves) or of area (higher up); ties go to the least enlargement of area, then of margin, then
+//! to the least area. A child that contains the new box already needs no enlargement of either, so
+//! the smallest of those wins without any further look; that is the common case, and one scan.
 
 use super::node::{Inner, rect_of};
 use super::rect::Rect;
@@ -107,7 +107,8 @@ fn by_growth<S: Scalar>(a: &Candidate<S>, b: &Candidate<S>) -> std::cmp::Orderin
     pairs.fold(std::cmp::Ordering::Equal, |order, (a, b)| order.then_with(|| a.total_cmp(b)))
 }
 
-/// By how much row `row` would overlap its siblings more if it took `rect`; stops once beyond `limit`.
+/// By how much row `row` would overlap its siblings more if it took `rect`; stops once beyond
+/// `limit`.
 fn overlap_growth<const D: usize, T, S: Scalar>(
     rows: &Inner<T, S>,
     row: usize,

@@ -1,8 +1,8 @@
 //! Insertion: down to the node that takes the entry, and back up through full nodes.
 //!
 //! Beckmann et al., SIGMOD 1990, section 4.3 with forced reinsertion; supernodes as in Berchtold
-//! et al., VLDB 1996. The recursion goes down one level a call and returns what happened below; a node
-//! is written, and announced, only if it changes.
+//! et al., VLDB 1996. The recursion goes down one level a call and returns what happened below; a
+//! node is written, and announced, only if it changes.
 
 use std::cmp::Reverse;
 
@@ -185,7 +185,8 @@ fn evict_rows<const D: usize, S: Scalar, V>(
     }
 }
 
-/// Puts `item` into the full node `node`, by splitting it (which gives a sibling for it) or by making it larger.
+/// Puts `item` into the full node `node`, by splitting it (which gives a sibling for it) or by
+/// making it larger.
 pub(super) fn make_room<const D: usize, T, S: Scalar>(
     node: &mut Node<T, S>,
     item: Item<D, T, S>,

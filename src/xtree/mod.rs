@@ -1,11 +1,11 @@
 //! The X-tree: an index of points and boxes, written on this crate's public API alone.
 //!
 //! Berchtold, Keim, Kriegel: "The X-tree: An Index Structure for High-Dimensional Data", VLDB 1996,
-//! on top of Beckmann, Kriegel, Schneider, Seeger: "The R*-tree: An Efficient and Robust Access Method
-//! for Points and Rectangles", SIGMOD 1990. Each algorithm has a file of its own.
+//! on top of Beckmann, Kriegel, Schneider, Seeger: "The R*-tree: An Efficient and Robust Access
+//! Method for Points and Rectangles", SIGMOD 1990. Each algorithm has a file of its own.
 //!
-//! Invariants, which `validate` checks: every leaf is equally deep; a box in an inner node is the exact
-//! union of what lies below it; every node but the root is filled to its least; inner nodes
+//! Invariants, which `validate` checks: every leaf is equally deep; a box in an inner node is the
+//! exact union of what lies below it; every node but the root is filled to its least; inner nodes
 //! have at least two children; the tree's length is the number of entries.
 #![forbid(unsafe_code)]
 

@@ -1,8 +1,8 @@
 //! Nearest neighbours, by branch and bound over a queue of what is nearest.
 //!
-//! Hjaltason, Samet: "Distance Browsing in Spatial Databases", ACM TODS 24(2), 1999: nodes are visited in the
-//! order of their distance, so that no node is read that is farther than the answer. Distances are
-//! squared Euclidean ones, and those to boxes are to their nearest point.
+//! Hjaltason, Samet: "Distance Browsing in Spatial Databases", ACM TODS 24(2), 1999: nodes are
+//! visited in the order of their distance, so that no node is read that is farther than the answer.
+//! Distances are squared Euclidean ones, and those to boxes are to their nearest point.
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
@@ -21,7 +21,8 @@ pub struct Neighbour<'a, const D: usize, T, S: Scalar = f64> {
     pub rect: Rect<D, S>,
     /// The entry's value.
     pub value: &'a T,
-    /// The square of the Euclidean distance between point and box, in the square of the coordinates' unit.
+    /// The square of the Euclidean distance between point and box, in the square of the
+    /// coordinates' unit.
     pub distance_squared: S,
 }
 

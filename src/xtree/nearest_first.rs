@@ -1,7 +1,8 @@
 //! Nearest neighbours one after the other: incremental nearest neighbour search.
 //!
-//! Hjaltason, Samet: "Distance Browsing in Spatial Databases", ACM TODS 24(2), 1999. Nodes and entries lie in one
-//! queue; an entry that comes to its front is nearer than all that is still hidden in nodes.
+//! Hjaltason, Samet: "Distance Browsing in Spatial Databases", ACM TODS 24(2), 1999. Nodes and
+//! entries lie in one queue; an entry that comes to its front is nearer than all that is still
+//! hidden in nodes.
 
 use std::collections::BinaryHeap;
 use std::fmt;

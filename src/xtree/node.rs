@@ -1,8 +1,9 @@
-//! Nodes: what their columns mean, how much they hold, and how they move to larger or smaller blocks.
+//! Nodes: what their columns mean, how much they hold, and how they move to larger or smaller
+//! blocks.
 //!
-//! Invariants: a leaf whose entries are all points has `D` columns, every other node `2 * D`: the least
-//! corner's coordinates, then the greatest corner's. Word 0 of a block is its split history: bit `d`
-//! is set if a split along axis `d` led to it.
+//! Invariants: a leaf whose entries are all points has `D` columns, every other node `2 * D`: the
+//! least corner's coordinates, then the greatest corner's. Word 0 of a block is its split history:
+//! bit `d` is set if a split along axis `d` led to it.
 
 use super::rect::Rect;
 use super::scalar::Scalar;
@@ -55,7 +56,8 @@ impl Limits {
         const { Self::of::<S, T>(2 * D, usize::MAX) }
     }
 
-    /// Of leaves that hold points only: such a leaf and one box more always fit two leaves of boxes.
+    /// Of leaves that hold points only: such a leaf and one box more always fit two leaves of
+    /// boxes.
     pub(super) const fn points<const D: usize, T, S: Scalar>() -> Self {
         const { Self::of::<S, T>(D, 2 * Self::boxes::<D, T, S>().most - 1) }
     }

@@ -5,7 +5,8 @@ use crate::Durable;
 
 /// A box in `D` dimensions, its faces included; a point is a box whose corners are equal.
 ///
-/// Coordinates may be infinite. NaN and inverted boxes are refused by [`Rect::new`]; a point made with
+/// Coordinates may be infinite. NaN and inverted boxes are refused by [`Rect::new`]; a point made
+/// with
 /// `From` may hold NaN, and is then refused by the tree.
 #[derive(Clone, Copy, PartialEq, Debug, Durable)]
 #[durable(crate = "crate", name = "stillheap::Rect")]

@@ -1,7 +1,8 @@
 //! Removal: find the entry, take it out, dissolve nodes that are no longer filled to their least.
 //!
-//! Guttman, "R-Trees", SIGMOD 1984 (FindLeaf, CondenseTree), as the R*-tree uses it: what a dissolved
-//! node held is inserted anew at its level. A box is computed again only if the entry touched it.
+//! Guttman, "R-Trees", SIGMOD 1984 (FindLeaf, CondenseTree), as the R*-tree uses it: what a
+//! dissolved node held is inserted anew at its level. A box is computed again only if the entry
+//! touched it.
 
 use super::node::{self, Inner, Limits, Node, bounds, rect_of, set_rect};
 use super::rect::Rect;

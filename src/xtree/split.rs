@@ -1,7 +1,7 @@
 //! How a full node is cut in two: R*'s topological split and the X-tree's overlap-minimal one.
 //!
-//! Topological: Beckmann et al., SIGMOD 1990, section 4.2. Overlap-minimal: Berchtold et al., VLDB 1996,
-//! section 3.3; where neither gives a good cut, the node becomes a supernode (section 3.2).
+//! Topological: Beckmann et al., SIGMOD 1990, section 4.2. Overlap-minimal: Berchtold et al., VLDB
+//! 1996, section 3.3; where neither gives a good cut, the node becomes a supernode (section 3.2).
 
 use std::cmp::Reverse;
 
@@ -24,7 +24,8 @@ pub(super) struct Plan {
     axis: usize,
 }
 
-/// What `rows` and one row more are cut into; `rows` keeps the lower half, the upper one is returned.
+/// What `rows` and one row more are cut into; `rows` keeps the lower half, the upper one is
+/// returned.
 pub(super) fn leaf<const D: usize, S: Scalar, V>(
     rows: &mut Rows<S, V>,
     rect: Rect<D, S>,
@@ -63,7 +64,8 @@ fn with_rows<const D: usize, S: Scalar, V>(rows: &Rows<S, V>, rect: Rect<D, S>) 
     boxes
 }
 
-/// Moves the rows that the plan puts into the upper half; the last box of the plan is the new row's.
+/// Moves the rows that the plan puts into the upper half; the last box of the plan is the new
+/// row's.
 fn apply<const D: usize, S: Scalar, V>(
     rows: &mut Rows<S, V>,
     plan: &Plan,
@@ -92,7 +94,8 @@ fn apply<const D: usize, S: Scalar, V>(
     upper
 }
 
-/// The axis whose cuts have the least margins in all, and on it the cut of least overlap, then area.
+/// The axis whose cuts have the least margins in all, and on it the cut of least overlap, then
+/// area.
 fn topological<const D: usize, S: Scalar>(boxes: &[Rect<D, S>], least: usize) -> Plan {
     let by_upper = boxes.iter().any(|rect| !rect.is_point());
     let corners: &[bool] = if by_upper { &[false, true] } else { &[false] };
@@ -130,8 +133,8 @@ fn topological<const D: usize, S: Scalar>(boxes: &[Rect<D, S>], least: usize) ->
     Plan { order: keyed.iter().map(|&(_, row)| row).collect(), cut: best.1, axis }
 }
 
-/// Orders rows along `axis` as far as cuts that leave `least` on either side can tell: what lies before
-/// and behind all of them stays unsorted.
+/// Orders rows along `axis` as far as cuts that leave `least` on either side can tell: what lies
+/// before and behind all of them stays unsorted.
 fn arrange<const D: usize, S: Scalar>(
     boxes: &[Rect<D, S>],
     axis: usize,
@@ -187,8 +190,9 @@ fn overlap_share<const D: usize, S: Scalar>(boxes: &[Rect<D, S>], plan: &Plan) -
     if union > 0.0 { common / union } else { 0.0 }
 }
 
-/// The most balanced cut without overlap along an axis that all children were split by; there is one
-/// by construction of the history unless later insertions made children meet. `None` if it is unbalanced.
+/// The most balanced cut without overlap along an axis that all children were split by; there is
+/// one by construction of the history unless later insertions made children meet. `None` if it is
+/// unbalanced.
 fn overlap_minimal<const D: usize, S: Scalar>(
     boxes: &[Rect<D, S>],
     common_history: u64,

@@ -27,7 +27,8 @@ impl<const D: usize, T: fmt::Debug, S: Scalar> fmt::Debug for XTree<D, T, S> {
 }
 
 /// # Panics
-/// If a coordinate is NaN; the entries before it are in the tree. [`XTree::insert`] gives an error instead.
+/// If a coordinate is NaN; the entries before it are in the tree. [`XTree::insert`] gives an error
+/// instead.
 impl<const D: usize, T, S: Scalar, R: Into<Rect<D, S>>> Extend<(R, T)> for XTree<D, T, S> {
     fn extend<I: IntoIterator<Item = (R, T)>>(&mut self, entries: I) {
         for (at, value) in entries {

@@ -13,10 +13,11 @@ use crate::{Branch, Durable, Reach, Rows};
 /// An index of points and boxes in `D` dimensions (1 to 32), each with a value of type `T`.
 ///
 /// Insertion is the R*-tree's (choose-subtree by overlap, topological split), with the
-/// X-tree's overlap-minimal split and supernodes for inner nodes that have no good split. Several entries may have the
-/// same box, and the same value. Coordinates may be infinite, but not NaN.
+/// X-tree's overlap-minimal split and supernodes for inner nodes that have no good split. Several
+/// entries may have the same box, and the same value. Coordinates may be infinite, but not NaN.
 ///
-/// Nodes are page-sized blocks (4 KiB; a wide value takes more) whose writes are announced, see [`Rows`].
+/// Nodes are page-sized blocks (4 KiB; a wide value takes more) whose writes are announced, see
+/// [`Rows`].
 ///
 /// ```
 /// use stillheap::{Rect, XTree};
@@ -48,11 +49,12 @@ impl<const D: usize, T, S: Scalar> XTree<D, T, S> {
         Self { root: None, height: 0, len: 0, reinserted_percent: 0 }
     }
 
-    /// The same tree, with forced reinsertion (R*-tree, section 4.3) of `percent` of a node's rows, 0 to 45,
-    /// when it is full for the first time in an insertion; the paper takes 30, the default is 0.
+    /// The same tree, with forced reinsertion (R*-tree, section 4.3) of `percent` of a node's rows,
+    /// 0 to 45, when it is full for the first time in an insertion; the paper takes 30, the default
+    /// is 0.
     ///
-    /// With page-sized nodes it does not pay: at 100,000 uniform, sorted or clustered points, 30 % made
-    /// insertion 2 to 3 times slower, and queries between 8 % slower and 5 % faster.
+    /// With page-sized nodes it does not pay: at 100,000 uniform, sorted or clustered points, 30 %
+    /// made insertion 2 to 3 times slower, and queries between 8 % slower and 5 % faster.
     ///
     /// # Panics
     /// If `percent` is above 45.
@@ -110,13 +112,15 @@ impl<const D: usize, T, S: Scalar> XTree<D, T, S> {
 
     /// The `count` entries nearest to `point` by Euclidean distance, nearest first.
     ///
-    /// All of them if the tree has fewer; none if the point holds NaN. The order among equals is arbitrary.
+    /// All of them if the tree has fewer; none if the point holds NaN. The order among equals is
+    /// arbitrary.
     #[must_use]
     pub fn nearest(&self, point: [S; D], count: usize) -> Vec<Neighbour<'_, D, T, S>> {
         self.root.as_ref().map_or_else(Vec::new, |root| nearest::nearest(root, &point, count))
     }
 
-    /// All entries, nearest to `point` first, found as they are asked for; none if the point holds NaN.
+    /// All entries, nearest to `point` first, found as they are asked for; none if the point holds
+    /// NaN.
     #[must_use]
     pub fn nearest_first(&self, point: [S; D]) -> NearestFirst<'_, D, T, S> {
         NearestFirst::new(self.root.as_ref(), point)

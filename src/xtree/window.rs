@@ -9,7 +9,8 @@ use super::scalar::Scalar;
 use super::scan::{self, SPAN};
 use crate::Branch;
 
-/// The entries whose boxes meet a window, in no particular order. From [`XTree::window`](super::XTree::window).
+/// The entries whose boxes meet a window, in no particular order. From
+/// [`XTree::window`](super::XTree::window).
 pub struct Window<'a, const D: usize, T, S: Scalar = f64> {
     window: Rect<D, S>,
     leaf: Option<(&'a Leaf<T, S>, Found)>,
