@@ -3,12 +3,12 @@
 use super::args::Role;
 use super::db::Place;
 use super::process::Process;
-use super::shim::Options;
 use super::store::Store;
 use super::story::{Killed, kill_at_work, random_below};
 use super::{Outcome, show};
 use std::io::Write;
 use std::path::Path;
+use stillheap::Options;
 
 /// Names shown when no place has the one asked for.
 const SUGGESTIONS: usize = 10;
@@ -53,10 +53,9 @@ pub(crate) fn add(dir: &Path, name: String, at: [f64; 2], out: &mut dyn Write) -
 }
 
 pub(crate) fn kill(dir: &Path, out: &mut dyn Write) -> Outcome {
-    // A new snapshot, and some operations more.
     let beyond = 1 + random_below(4_000);
     let child = Process::start(Role::Scribble, dir)?;
-    let is_enough = |known: &Killed| known.durable.is_some() && known.added % 5_000 == beyond;
+    let is_enough = |known: &Killed| known.durable.is_some() && known.added_since >= beyond;
     writeln!(out, "A child adds places around Point Nemo, in the ocean.\n\n{}", show::STILL_HEAD)?;
     let known =
         kill_at_work(child, is_enough, |still| Ok(writeln!(out, "{}", show::still(still))?))?;

@@ -2,13 +2,13 @@
 //!
 //! Invariant: the place with number `i` is `table[i]`, and each index names each place once.
 
-use super::shim::{RectError, XTree};
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Bound;
+use stillheap::{Durable, RectError, XTree};
 
 /// Everything that the program keeps.
-#[derive(Default)]
+#[derive(Durable, Default)]
 pub(crate) struct Db {
     by_name: BTreeMap<String, Vec<u64>>,
     by_country: HashMap<String, Vec<u64>>,
@@ -16,7 +16,7 @@ pub(crate) struct Db {
     table: Vec<Place>,
 }
 
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Durable, Clone, PartialEq, Debug)]
 pub(crate) struct Place {
     pub(crate) name: String,
     /// Two letters (ISO 3166).
@@ -34,9 +34,6 @@ impl Place {
 }
 
 impl Db {
-    pub(crate) fn shim_table(&self) -> &[Place] {
-        &self.table
-    }
     /// Adds a place to the table and to all indexes.
     pub(crate) fn add(&mut self, place: Place) -> Result<(), RectError> {
         let id = self.table.len() as u64;

@@ -9,7 +9,6 @@ mod commands;
 mod data;
 mod db;
 mod process;
-mod shim;
 mod show;
 mod store;
 mod story;
@@ -21,12 +20,12 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 #[global_allocator]
-static HEAP: shim::ProcessHeap = shim::ProcessHeap::new();
+static HEAP: stillheap::ProcessHeap = stillheap::ProcessHeap::new();
 
 /// What a part of the program gives, or why it could not.
 type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 
-fn main() -> ExitCode {
+pub(crate) fn main() -> ExitCode {
     let arguments = match args::parse(std::env::args_os().skip(1)) {
         Ok(arguments) => arguments,
         Err(error) => {

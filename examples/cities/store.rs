@@ -1,10 +1,10 @@
 //! The heap that keeps the state, and what it tells about itself.
 
 use super::db::Db;
-use super::shim::{Event, Heap, Options, Root, StillInfo};
 use super::wire::{Back, StillLine};
 use super::{HEAP, Outcome};
 use std::path::{Path, PathBuf};
+use stillheap::{Event, Heap, Options, Root, StillInfo};
 
 /// An open heap with its state.
 pub(crate) struct Store {

@@ -31,25 +31,30 @@ pub(crate) struct Killed {
     pub(crate) found: u64,
     /// Places that it has told of since.
     pub(crate) added: u64,
+    /// Those of them that it has told of after its last snapshot.
+    pub(crate) added_since: u64,
     /// The last snapshot that it told of.
     pub(crate) durable: Option<StillLine>,
 }
 
-/// Lets a child work, kills it when `is_enough` says so of the places it has added and of
-/// whether anything of it is durable, and hears it out.
+/// Lets a child work, kills it when `is_enough` says so, and hears it out.
 pub(crate) fn kill_at_work(
     mut child: Process,
     mut is_enough: impl FnMut(&Killed) -> bool,
     mut on_still: impl FnMut(&StillLine) -> Outcome,
 ) -> Outcome<Killed> {
-    let mut known = Killed { found: 0, added: 0, durable: None };
+    let mut known = Killed { found: 0, added: 0, added_since: 0, durable: None };
     let mut is_killed = false;
     while let Some(said) = child.next()? {
         match said {
             Said::Opened { places, .. } => known.found = places,
-            Said::Added => known.added += 1,
+            Said::Added => {
+                known.added += 1;
+                known.added_since += 1;
+            }
             Said::Still(still) => {
                 on_still(&still)?;
+                known.added_since = 0;
                 known.durable = Some(still);
             }
             Said::Answer(_) | Said::Audited { .. } => {}
