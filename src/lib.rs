@@ -38,3 +38,8 @@ pub use typed::{
 };
 #[cfg(not(loom))]
 pub use xtree::{Invalid, Iter, NearestFirst, Neighbour, Rect, RectError, Scalar, Window, XTree};
+
+/// Keeps the README's example compiling.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

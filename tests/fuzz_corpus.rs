@@ -1,5 +1,6 @@
 //! The fuzzers' corpora, replayed on stable Rust: what a fuzzer once found stays found.
 
+#![allow(unreachable_pub, reason = "the targets' bodies are public for the fuzzers")]
 #![allow(unsafe_code, reason = "the heap target allocates by hand")]
 
 #[path = "../fuzz/bodies/heap_ops.rs"]

@@ -16,6 +16,7 @@ static HEAP: ProcessHeap = ProcessHeap::new();
 #[derive(Durable, Default)]
 struct Db {
     strings: Vec<String>,
+    #[allow(clippy::vec_box, reason = "boxes are what is to be moved")]
     boxes: Vec<Box<[u64; 100]>>,
     maps: Vec<HashMap<String, Vec<u32>>>,
     trees: Vec<XTree<2, u64>>,
@@ -110,7 +111,7 @@ fn check(dir: &Path) {
         assert_eq!((db.boxes[0][99], db.boxes[1][99]), (1, 2));
         assert_eq!(db.maps.len(), 51);
         assert_eq!(db.maps[0].len(), 501);
-        assert!((0..50).all(|number| db.maps[1 + number] == map_of(number as u32)));
+        assert!((0..50).all(|number| db.maps[1 + number as usize] == map_of(number)));
         for (tree, size) in db.trees.iter().zip([2_001, 3_000]) {
             tree.validate().expect("a sound tree");
             assert_eq!(tree.len(), size);

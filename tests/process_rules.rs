@@ -146,8 +146,9 @@ fn lifecycle(dir: &Path) {
     assert!(info.pages > 0 && info.bytes > info.pages * 4096);
     assert_eq!(heap.snapshots().last(), Some(&info));
     assert!(heap.stats().heap.scoped > 0);
+    counts.write(|counts| counts.insert("the last".to_owned(), 1));
     let last = heap.close().expect("a last snapshot").expect("its figures");
-    assert_eq!(last.number, info.number + 1);
+    assert_eq!((last.number, last.operations), (info.number + 1, 1002));
     // The memory stays, as an ordinary heap.
     counts.write(|counts| counts.insert("after closing".to_owned(), 1));
     assert_eq!(segments(dir).len(), 3, "as many as are kept");
@@ -155,12 +156,22 @@ fn lifecycle(dir: &Path) {
 
 fn after_lifecycle(dir: &Path) {
     let heap = open(dir);
-    assert_eq!(heap.restored().expect("a snapshot").operations, 1001);
+    assert_eq!(heap.restored().expect("a snapshot").operations, 1002);
     let counts: Root<Counts> = heap.root("counts").expect("a root");
-    assert_eq!(counts.read(BTreeMap::len), 1000);
+    assert_eq!(counts.read(BTreeMap::len), 1001);
     // Operations go on counting.
     counts.write(|_| ());
-    assert_eq!(durable(&heap).operations, 1002);
+    assert_eq!(durable(&heap).operations, 1003);
+}
+
+/// Who only looks writes nothing.
+fn only_looking(dir: &Path) {
+    let before = segments(dir);
+    let heap = open(dir);
+    let counts: Root<Counts> = heap.root("counts").expect("a root");
+    assert_eq!(counts.read(BTreeMap::len), 1001);
+    assert_eq!(heap.close().expect("nothing to save"), None);
+    assert_eq!(segments(dir), before);
 }
 
 #[derive(Durable, Default)]
@@ -306,7 +317,6 @@ fn damaged_segments() {
     damage(&newest, 4096 + 0x1000);
     let text = support::run("open_only", &heap);
     assert!(text.contains("NOT restored"), "said loudly: {text}");
-    // The child above has closed with a snapshot of its own.
     for segment in segments(&heap) {
         damage(&segment, 100);
     }
@@ -453,6 +463,7 @@ const ROLES: &[(&str, fn(&Path))] = &[
     ("after_threads", after_threads),
     ("lifecycle", lifecycle),
     ("after_lifecycle", after_lifecycle),
+    ("only_looking", only_looking),
     ("roots", roots),
     ("after_roots", after_roots),
     ("holder", holder),
@@ -474,6 +485,7 @@ fn main() {
         ("a_panic_in_write_poisons", || pair("poisoning", "after_poisoning")),
         ("threads_come_and_go", || killed_pair("threads", "after_threads")),
         ("snapshots_scopes_and_closing", || pair("lifecycle", "after_lifecycle")),
+        ("who_only_looks_writes_nothing", || pair("lifecycle", "only_looking")),
         ("roots_have_types_and_threads", || killed_pair("roots", "after_roots")),
         ("one_owner_at_a_time", one_owner_at_a_time),
         ("no_heap_there", no_heap_there),

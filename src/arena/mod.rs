@@ -9,7 +9,7 @@
 //! ```
 //!
 //! What a snapshot needs lies in the slots; what can be derived lies in the side table,
-//! outside the arena, and is built anew by [`Arena::adopt_cell`] after a restart.
+//! outside the arena, and is built anew by `Arena::adopt_cell` after a restart.
 //!
 //! **Invariant:** a slot is read only while its cell is live; a cell is live exactly while
 //! its state in the side table says so, and its memory is mapped all that time.

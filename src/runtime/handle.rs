@@ -99,8 +99,9 @@ impl Heap {
         self.keeper.shared.durable()
     }
 
-    /// Takes a last snapshot and ends the snapshot thread. The memory stays usable, as an
-    /// ordinary heap; changes after this are not saved.
+    /// Takes a last snapshot, unless nothing can have changed since the last one, and ends
+    /// the snapshot thread. Gives what the last snapshot of this run was like, if there is
+    /// one. The memory stays usable, as an ordinary heap; changes after this are not saved.
     ///
     /// # Errors
     /// If the last snapshot failed. The heap is closed all the same, the older snapshots are

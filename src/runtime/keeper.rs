@@ -9,13 +9,13 @@
 //! gate is open again, and with the heap's memory.
 #![allow(unsafe_code, reason = "the snapshot thread's memory is transient")]
 
-use crate::os::DiskDir;
+use crate::os::{DiskDir, DiskFile};
 use crate::runtime::events::SnapshotFailure;
 use crate::runtime::options::EventCallback;
 use crate::runtime::process::Process;
 use crate::runtime::scope::{not_transient, transient};
 use crate::runtime::{Event, SnapshotError};
-use crate::snapshot::Store;
+use crate::snapshot::{Draft, SaveError, Store};
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -162,10 +162,18 @@ impl Keeper {
         process: &'static Process,
         store: Store<DiskDir>,
         on_event: Option<EventCallback>,
+        saved_changes: Option<u64>,
     ) -> std::io::Result<Self> {
         let start = || {
             let shared = Arc::new(Shared::default());
-            let worker = Worker { process, store, on_event, shared: Arc::clone(&shared) };
+            let worker = Worker {
+                process,
+                store,
+                on_event,
+                shared: Arc::clone(&shared),
+                answered: 0,
+                saved_changes,
+            };
             let thread = std::thread::Builder::new()
                 .name("stillheap".to_owned())
                 // SAFETY: what the thread allocates it keeps to itself; what others get of it
@@ -182,7 +190,8 @@ impl Keeper {
         std::mem::forget(self.thread.take());
     }
 
-    /// Takes a last snapshot and ends the thread. Gives the last snapshot's result.
+    /// Takes a last snapshot, if anything may have changed, and ends the thread. Gives that
+    /// snapshot's result.
     pub(super) fn close(&mut self) -> Option<Result<StillInfo, SnapshotError>> {
         let thread = self.thread.take()?;
         self.shared.lock().closing = true;
@@ -203,6 +212,11 @@ struct Worker {
     store: Store<DiskDir>,
     on_event: Option<EventCallback>,
     shared: Arc<Shared>,
+    /// Requests that have been served.
+    answered: u64,
+    /// What [`Opened::changes`](super::opened::Opened::changes) said at the last durable
+    /// snapshot's freeze.
+    saved_changes: Option<u64>,
 }
 
 /// Ends the shared state when the thread ends, however it does.
@@ -224,15 +238,24 @@ impl Worker {
                 let state = self.shared.wait_while(self.shared.lock(), idle);
                 (state.asked, state.closing)
             };
-            self.serve(asked);
+            if asked > self.answered || self.has_changes() {
+                self.serve(asked);
+            }
             if closing {
                 return;
             }
         }
     }
 
+    /// Whether the newest snapshot may differ from the heap as it is now.
+    fn has_changes(&self) -> bool {
+        let now = self.process.opened.changes();
+        now.is_none() || now != self.saved_changes
+    }
+
     /// Takes a snapshot that answers all requests up to `asked`.
     fn serve(&mut self, asked: u64) {
+        self.answered = asked;
         let number = self.store.next_snapshot();
         let frozen = self.freeze(number);
         {
@@ -266,17 +289,19 @@ impl Worker {
         self.process.opened.check_state()?;
         let frozen_at = SystemTime::now();
         let operations = self.process.opened.operations.load(Relaxed);
+        let changes = self.process.opened.changes();
         let draft = self.store.draft(self.process.heap.arena(), nanoseconds(frozen_at), operations);
         let (pause, drain) = (closed.pause(), closed.drain());
         drop(closed);
         let draft = draft.map_err(|error| write_failure(number, &error))?;
-        Ok(Frozen { draft, pause, drain, opened_at: Instant::now(), frozen_at })
+        Ok(Frozen { draft, changes, pause, drain, opened_at: Instant::now(), frozen_at })
     }
 
     fn commit(&mut self, frozen: Frozen) -> Result<StillInfo, SnapshotError> {
-        let Frozen { draft, pause, drain, opened_at, frozen_at } = frozen;
+        let Frozen { draft, changes, pause, drain, opened_at, frozen_at } = frozen;
         let number = self.store.next_snapshot();
         let record = self.store.commit(draft).map_err(|error| write_failure(number, &error))?;
+        self.saved_changes = changes;
         Ok(StillInfo {
             number: record.number,
             pause,
@@ -290,8 +315,10 @@ impl Worker {
     }
 }
 
+/// A freeze whose pages are written.
 struct Frozen {
-    draft: crate::snapshot::Draft<crate::os::DiskFile>,
+    draft: Draft<DiskFile>,
+    changes: Option<u64>,
     pause: Duration,
     drain: Duration,
     opened_at: Instant,
@@ -308,7 +335,7 @@ pub(super) fn tell(on_event: Option<&EventCallback>, event: &Event) {
     }
 }
 
-fn write_failure(number: u64, error: &crate::snapshot::SaveError) -> SnapshotError {
+fn write_failure(number: u64, error: &SaveError) -> SnapshotError {
     SnapshotFailure::Write { number, reason: error.to_string() }.into()
 }
 

@@ -124,7 +124,10 @@ impl ProcessHeap {
         report_skipped(restored.as_ref(), &options);
         claim.set(path);
         process.opened.set_trigger(options.snapshot_every_ops);
-        let keeper = Keeper::start(process, store, options.on_event).map_err(OpenError::System)?;
+        // A restored heap is as its snapshot has it; an empty one has none yet.
+        let saved = restored.as_ref().and_then(|_| process.opened.changes());
+        let keeper =
+            Keeper::start(process, store, options.on_event, saved).map_err(OpenError::System)?;
         process.opened.set_bell(&keeper.shared);
         Ok(Heap::new(process, keeper, restored, lock))
     }

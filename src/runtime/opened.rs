@@ -15,6 +15,10 @@ pub(crate) struct Opened {
     path: Mutex<Option<PathBuf>>,
     /// Operations that the heap has seen, over all its runs.
     pub(super) operations: AtomicU64,
+    /// Goes up whenever durable state may have changed.
+    changes: AtomicU64,
+    /// Whether some root can change without a scope, through atomics.
+    changes_unseen: AtomicBool,
     /// Operations between snapshots; 0: no such trigger.
     every: AtomicU64,
     /// The operation at which the next snapshot is due.
@@ -72,6 +76,22 @@ impl Opened {
         if let Some(bell) = self.bell.get().filter(|_| first) {
             bell.ring();
         }
+    }
+
+    /// Notes that durable state may be about to change.
+    #[inline]
+    pub(super) fn note_change(&self) {
+        self.changes.fetch_add(1, Relaxed);
+    }
+
+    /// Notes that an opened root can change without a scope.
+    pub(crate) fn note_unseen_changes(&self) {
+        self.changes_unseen.store(true, Relaxed);
+    }
+
+    /// A number that stays the same as long as durable state does. `None`: nobody can tell.
+    pub(super) fn changes(&self) -> Option<u64> {
+        (!self.changes_unseen.load(Relaxed)).then(|| self.changes.load(Relaxed))
     }
 
     /// A panic inside `write` may have left the root half changed.

@@ -16,6 +16,11 @@ impl RootHost {
         self.0.opened.poison(root);
     }
 
+    /// The root can change without a scope, through cells or atomics.
+    pub(crate) fn note_unseen_changes(self) {
+        self.0.opened.note_unseen_changes();
+    }
+
     /// The root has been repaired.
     pub(crate) fn clear_poison(self, root: &str) {
         self.0.opened.clear_poison(root);

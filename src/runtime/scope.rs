@@ -22,6 +22,16 @@ impl Scope {
     /// Enters a scope, after a freeze that is under way. Scopes nest; only the outermost waits.
     #[must_use]
     pub fn enter() -> Self {
+        let scope = Self::enter_unchanging();
+        if let Some(process) = process::get() {
+            process.opened.note_change();
+        }
+        scope
+    }
+
+    /// As [`Scope::enter`], for what need not be saved: a heap that saw nothing else is not
+    /// saved again when it is closed.
+    pub(crate) fn enter_unchanging() -> Self {
         thread::with(|state| {
             if state.scopes.get() == 0
                 && let Some((process, lane)) = heap_of(state)

@@ -141,7 +141,7 @@ impl<T: Durable> Root<T> {
         if !self.cell.read_in_scope {
             return look(self.value());
         }
-        let _scope = Scope::enter();
+        let _scope = Scope::enter_unchanging();
         let poison = PoisonOnPanic(self);
         let result = look(self.value());
         std::mem::forget(poison);

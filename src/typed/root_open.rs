@@ -163,7 +163,7 @@ impl Heap {
         }
         self.compare(stored, kind)?;
         self.relink::<T>(registry, stored)?;
-        Ok(enter::<T>(registry, stored, kind, share))
+        Ok(enter::<T>(self.root_host(), registry, stored, kind, share))
     }
 
     fn compare(&self, stored: &RootRecord, kind: &RootType) -> Result<(), RootError> {
@@ -188,7 +188,8 @@ impl Heap {
         };
         let relinker =
             registry.relinker.get_or_insert_with(|| Relinker::new(today, self.arena_addresses()));
-        let _scope = Scope::enter();
+        // What is done here would be done again: no reason to save the heap.
+        let _scope = Scope::enter_unchanging();
         let poison = PoisonOnPanic(host, stored.name());
         let place: *mut T = std::ptr::with_exposed_provenance_mut(address(stored.value));
         // SAFETY: the block is in use and large enough (checked when the image was adopted),
@@ -246,11 +247,12 @@ impl Heap {
         // From now on the table owns them.
         Box::leak(schema);
         Box::leak(placed);
-        Ok(enter::<T>(registry, record, kind, share))
+        Ok(enter::<T>(self.root_host(), registry, record, kind, share))
     }
 }
 
 fn enter<T: Durable>(
+    host: RootHost,
     registry: &mut Registry,
     record: &RootRecord,
     kind: &RootType,
@@ -258,6 +260,9 @@ fn enter<T: Durable>(
 ) -> Arc<RootCell> {
     let thread = (share == Share::ThisThread).then(|| thread::current().id());
     let read_in_scope = kind.interior == Interior::Cells;
+    if kind.interior != Interior::None {
+        host.note_unseen_changes();
+    }
     let name = record.name();
     let value = address(record.value);
     let cell = Arc::new(RootCell::new(name, TypeId::of::<T>(), value, read_in_scope, thread));

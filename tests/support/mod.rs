@@ -61,7 +61,7 @@ pub(crate) fn text_of(output: &Output) -> String {
 #[allow(dead_code, reason = "not every test program uses all helpers")]
 pub(crate) fn die() -> ! {
     // SAFETY: sends a signal to this process, which ends it.
-    unsafe { libc::kill(libc::getpid(), libc::SIGKILL) };
+    unsafe { libc::raise(libc::SIGKILL) };
     std::process::abort()
 }
 

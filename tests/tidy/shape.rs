@@ -59,11 +59,10 @@ fn length(source: &Source) -> Option<String> {
 fn functions(source: &Source) -> Vec<String> {
     let code = &source.code;
     let mut found = Vec::new();
-    for start in words(code, "fn") {
-        // A function pointer's type has no name.
-        let named =
-            code[start + 2..].trim_start().starts_with(|c: char| c.is_alphabetic() || c == '_');
-        let Some(open) = body(code, start).filter(|_| named) else { continue };
+    // A name follows, where it is not the type of a function pointer.
+    let has_name = |start: &usize| code[start + "fn".len()..].starts_with(char::is_whitespace);
+    for start in words(code, "fn").filter(has_name) {
+        let Some(open) = body(code, start) else { continue };
         let end = closing_brace(code, open);
         let lines = source.line_of(end) - source.line_of(start) + 1;
         if lines > FUNCTION_LINES {
@@ -88,8 +87,6 @@ fn body(code: &str, start: usize) -> Option<usize> {
             b')' | b']' => depth -= 1,
             b'{' if depth == 0 => return Some(at),
             b';' if depth == 0 => return None,
-            // A function type inside another's parentheses.
-            _ if depth < 0 => return None,
             _ => {}
         }
     }
@@ -190,6 +187,12 @@ mod tests {
         };
         assert_eq!(complaints("src/heap/a.rs", &function(60)), 0);
         assert_eq!(complaints("src/heap/a.rs", &function(70)), 1);
+    }
+
+    #[test]
+    fn a_function_pointer_is_no_function() {
+        let pointer = format!("//! x\nstruct S {{\n    f: fn(u8),\n}}\n{}", "// x\n".repeat(80));
+        assert_eq!(complaints("src/heap/a.rs", &format!("{pointer}enum E {{}}\n")), 0);
     }
 
     #[test]
