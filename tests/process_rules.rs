@@ -456,7 +456,10 @@ fn alone(role: &str) {
     support::run(role, &folder.path().join("heap"));
 }
 
-const ROLES: &[(&str, fn(&Path))] = &[
+/// What a child can be: a name, and what it does.
+type Role = (&'static str, fn(&Path));
+
+const ROLES: &[Role] = &[
     ("poisoning", poisoning),
     ("after_poisoning", after_poisoning),
     ("threads", threads),
