@@ -2,13 +2,12 @@
 
 mod support;
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
 use std::sync::{Arc, Mutex, mpsc};
-use std::{fs, panic, thread};
-use stillheap::{Durable, Event, Options, ProcessHeap, Root, RootError, Scope};
+use std::{fs, thread};
+use stillheap::{Event, Options, ProcessHeap, Root, RootError, Scope};
 
 #[global_allocator]
 static HEAP: ProcessHeap = ProcessHeap::new();
@@ -21,15 +20,6 @@ fn durable(heap: &stillheap::Heap) -> stillheap::StillInfo {
     heap.snapshot().expect("a freeze").wait_durable().expect("durable")
 }
 
-/// Runs what panics on purpose, without its message.
-fn quietly<R>(f: impl FnOnce() -> R) -> thread::Result<R> {
-    let hook = panic::take_hook();
-    panic::set_hook(Box::new(|_| ()));
-    let result = panic::catch_unwind(panic::AssertUnwindSafe(f));
-    panic::set_hook(hook);
-    result
-}
-
 type Counts = BTreeMap<String, u64>;
 
 /// A panic inside `write` poisons: no snapshot of the half-done change, until it is repaired.
@@ -38,7 +28,7 @@ fn poisoning(dir: &Path) {
     let counts: Root<Counts> = heap.root("counts").expect("a root");
     counts.write(|counts| counts.insert("good".to_owned(), 1));
     let good = durable(&heap).number;
-    let half_done = quietly(|| {
+    let half_done = support::quietly(|| {
         counts.write(|counts| {
             counts.insert("bad".to_owned(), 2);
             panic!("half done");
@@ -47,7 +37,7 @@ fn poisoning(dir: &Path) {
     assert!(half_done.is_err());
     assert!(heap.snapshot().expect_err("poisoned").is_poisoned());
     assert!(counts.try_write(|_| ()).is_err());
-    assert!(quietly(|| counts.read(|counts| counts.len())).is_err());
+    assert!(support::quietly(|| counts.read(|counts| counts.len())).is_err());
     assert!(!Scope::is_entered(), "the panic left the scope");
     // Another root cannot be saved either: a snapshot holds the whole heap.
     let other: Root<u64> = heap.root("other").expect("a root");
@@ -58,7 +48,7 @@ fn poisoning(dir: &Path) {
     assert_eq!(counts.write_poisoned(|_| ()), None, "nothing to repair any more");
     assert_eq!(durable(&heap).number, good + 1);
     // Poisoned once more, and closed so: the last good snapshot stays.
-    let _ = quietly(|| {
+    let _ = support::quietly(|| {
         counts.write(|counts| {
             counts.clear();
             panic!("half done");
@@ -172,75 +162,6 @@ fn only_looking(dir: &Path) {
     assert_eq!(counts.read(BTreeMap::len), 1001);
     assert_eq!(heap.close().expect("nothing to save"), None);
     assert_eq!(segments(dir), before);
-}
-
-#[derive(Durable, Default)]
-#[durable(name = "Person")]
-struct First {
-    name: String,
-    age: u32,
-}
-
-/// What `First` has become in a later version of the program.
-#[derive(Durable, Default)]
-#[durable(name = "Person")]
-struct Second {
-    name: String,
-    age: u64,
-    #[allow(dead_code, reason = "there to be missing in the stored type")]
-    more: bool,
-}
-
-/// Roots: several, of other types, confined to threads, opened twice.
-fn roots(dir: &Path) {
-    let heap = open(dir);
-    let first: Root<First> = heap.root("first").expect("a root");
-    first.write(|first| (first.name, first.age) = ("Ada".to_owned(), 36));
-    let clone: Root<First> = heap.root("first").expect("the same root again");
-    assert_eq!(clone.read(|first| first.age), 36);
-    let wrong = heap.root::<u64>("first").expect_err("another type");
-    assert!(matches!(wrong, RootError::OpenAsAnotherType { .. }), "{wrong}");
-    let local: Root<Rc<Cell2>> = heap.local_root("local", Rc::default).expect("a local root");
-    local.write(|cell| Rc::get_mut(cell).expect("unshared").0 = 7);
-    let elsewhere = thread::scope(|scope| {
-        scope.spawn(|| heap.local_root::<Rc<Cell2>>("local", Rc::default).is_err()).join()
-    });
-    assert!(elsewhere.expect("no panic"), "a local root belongs to its thread");
-    let cells: Root<Cell<u64>> = heap.local_root("cells", Cell::default).expect("a root");
-    cells.share(|cell| cell.set(cell.get() + 1));
-    cells.read(|cell| cell.set(cell.get() + 1));
-    for name in ["", &"x".repeat(97)] {
-        assert!(matches!(heap.root::<u64>(name), Err(RootError::Table(_))));
-    }
-    for number in 0..124 {
-        let _: Root<u64> = heap.root(&format!("root {number}")).expect("there is room");
-    }
-    // "first", "local", "cells" and 124 more; one is left.
-    let _: Root<u64> = heap.root("the last").expect("there is room");
-    assert!(matches!(heap.root::<u64>("too many"), Err(RootError::Table(_))));
-    let deadlock = quietly(|| first.read(|_| first.write(|_| ())));
-    assert!(deadlock.is_err(), "a panic in place of a deadlock");
-    assert_eq!(first.read(|outer| first.read(|inner| inner.age) + outer.age), 72);
-    durable(&heap);
-    support::die();
-}
-
-#[derive(Durable, Default)]
-struct Cell2(u64);
-
-fn after_roots(dir: &Path) {
-    let heap = open(dir);
-    let wrong = heap.root::<Second>("first").expect_err("another layout").to_string();
-    for part in ["first", "age", "u32", "u64", "more"] {
-        assert!(wrong.contains(part), "{part} is not in:\n{wrong}");
-    }
-    let first: Root<First> = heap.root("first").expect("the right type");
-    assert_eq!(first.read(|first| first.name.clone()), "Ada");
-    let cells: Root<Cell<u64>> = heap.local_root("cells", Cell::default).expect("a root");
-    assert_eq!(cells.read(Cell::get), 2);
-    let local: Root<Rc<Cell2>> = heap.local_root("local", Rc::default).expect("a local root");
-    assert_eq!(local.read(|cell| cell.0), 7);
-    let _ = Second { name: String::new(), age: 0, more: true }.more;
 }
 
 /// Holds the heap, says so, and waits to be killed.
@@ -467,8 +388,6 @@ const ROLES: &[Role] = &[
     ("lifecycle", lifecycle),
     ("after_lifecycle", after_lifecycle),
     ("only_looking", only_looking),
-    ("roots", roots),
-    ("after_roots", after_roots),
     ("holder", holder),
     ("open_only", open_only),
     ("open_existing", open_existing),
@@ -489,7 +408,6 @@ fn main() {
         ("threads_come_and_go", || killed_pair("threads", "after_threads")),
         ("snapshots_scopes_and_closing", || pair("lifecycle", "after_lifecycle")),
         ("who_only_looks_writes_nothing", || pair("lifecycle", "only_looking")),
-        ("roots_have_types_and_threads", || killed_pair("roots", "after_roots")),
         ("one_owner_at_a_time", one_owner_at_a_time),
         ("no_heap_there", no_heap_there),
         ("damaged_segments", damaged_segments),

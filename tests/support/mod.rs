@@ -80,3 +80,13 @@ pub(crate) fn run_all(tests: &[(&str, fn())]) {
     }
     println!("\ntest result: ok. {run} passed; 0 failed; 0 ignored; 0 measured; 0 filtered out");
 }
+
+/// Runs what panics on purpose, without its message.
+#[allow(dead_code, reason = "not every test program uses all helpers")]
+pub(crate) fn quietly<R>(f: impl FnOnce() -> R) -> std::thread::Result<R> {
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| ()));
+    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(f));
+    std::panic::set_hook(hook);
+    result
+}
