@@ -4,7 +4,6 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, mpsc};
 use std::thread;
-use std::time::{Duration, Instant};
 use stillheap::cow::{Gate, Pass};
 
 /// Threads change two counters, always both; whoever closes the gate must find them equal.
@@ -60,8 +59,8 @@ fn locks_held_outside_are_no_deadlock() {
             });
             wait_for_scope.recv().unwrap();
             let freeze = scope.spawn(|| drop(gate.close(|| passes.iter())));
-            thread::sleep(Duration::from_millis(5));
-            for _ in 0..100 {
+            // Attempts fail as long as the scope waits for the lock; this thread goes on.
+            while gate.retries() < 3 {
                 if holder_calls {
                     gate.enter_call(&passes[1]);
                     gate.leave_call(&passes[1]);
@@ -73,7 +72,6 @@ fn locks_held_outside_are_no_deadlock() {
             drop(held);
             freeze.join().unwrap();
         });
-        assert!(gate.retries() > 0, "the first attempts cannot have succeeded");
     }
 }
 
@@ -85,15 +83,14 @@ fn a_long_scope_delays_the_freeze_alone() {
     gate.enter_scope(&passes[0]);
     thread::scope(|scope| {
         let freeze = scope.spawn(|| drop(gate.close(|| passes.iter())));
-        let begun = Instant::now();
         let mut entered = 0_u64;
-        while begun.elapsed() < Duration::from_millis(500) {
+        while gate.retries() < 8 {
             gate.enter_scope(&passes[1]);
             gate.leave_scope(&passes[1]);
             entered += 1;
         }
         assert!(!freeze.is_finished());
-        assert!(entered > 10_000, "only {entered} scopes in half a second");
+        assert!(entered > 0);
         gate.leave_scope(&passes[0]);
         freeze.join().unwrap();
     });
