@@ -173,6 +173,7 @@ impl Arena {
         let head = chunk.within_cell() == 1;
         let wanted = if head { ChunkKind::LargeHead } else { ChunkKind::LargeBody };
         let kind = self.checked_kind(chunk)?;
+        self.check_unpaged(chunk)?;
         if kind != wanted {
             return Err(damage(chunk, "a span holds one large block only", kind as u64));
         }
@@ -194,10 +195,14 @@ impl Arena {
 
     fn check_chunk(&self, chunk: ChunkIndex) -> Result<(), CellDamage> {
         match self.checked_kind(chunk)? {
-            ChunkKind::Free => Ok(()),
+            ChunkKind::Free => self.check_unpaged(chunk),
             ChunkKind::Paged => self.check_paged(chunk),
-            ChunkKind::LargeHead => self.check_large(chunk),
+            ChunkKind::LargeHead => {
+                self.check_unpaged(chunk)?;
+                self.check_large(chunk)
+            }
             ChunkKind::LargeBody => {
+                self.check_unpaged(chunk)?;
                 let Some(slot) = self.slot(chunk) else { return Ok(()) };
                 let back = slot.entry.offset.load(Relaxed);
                 let head = chunk.within_cell().checked_sub(back).filter(|&head| head >= 1);
@@ -214,6 +219,22 @@ impl Arena {
                     false => Err(damage(chunk, "belongs to no large block", back.into())),
                 }
             }
+        }
+    }
+
+    /// A chunk that holds no runs of pages has no pages marked as used or as belonging to one.
+    fn check_unpaged(&self, chunk: ChunkIndex) -> Result<(), CellDamage> {
+        let Some(slot) = self.slot(chunk) else { return Ok(()) };
+        if !base::all(&slot.entry.used, 0, PAGES_PER_CHUNK, false) {
+            return Err(damage(chunk, "pages in use in a chunk without runs of pages", 0));
+        }
+        match slot.pages.iter().map(|page| page.load(Relaxed)).find(|&page| page != 0) {
+            None => Ok(()),
+            Some(found) => Err(damage(
+                chunk,
+                "entries of pages in a chunk without runs of pages",
+                found.into(),
+            )),
         }
     }
 

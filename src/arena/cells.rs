@@ -5,10 +5,10 @@
 #![allow(unsafe_code, reason = "gives memory to cells and takes it back")]
 
 use crate::arena::layout::CELL_MAGIC;
-use crate::arena::side::{HEAD, PLAIN, UNUSED};
+use crate::arena::side::{HEAD, LOST, PLAIN, UNUSED};
 use crate::arena::{Arena, Space};
 use crate::base::sync::Ordering::Relaxed;
-use crate::base::{CELL_SIZE, CHUNK_SIZE, CellIndex, ChunkIndex};
+use crate::base::{CELL_SIZE, CHUNK_SIZE, CHUNKS_PER_CELL, CellIndex, ChunkIndex};
 use crate::os::map;
 use std::io;
 
@@ -113,16 +113,18 @@ impl Arena {
     /// Turns live cells back into bare address space. The side table's free-chunk bits are
     /// the caller's to clear.
     pub(super) fn abandon_cells(&self, first: CellIndex, count: u32) {
-        for cell in first.0..first.0 + count {
-            self.set_cell_state(CellIndex(cell), UNUSED);
-            for chunk in 0..crate::base::CHUNKS_PER_CELL {
-                self.side.file_backed().clear(CellIndex(cell).first_chunk().0 + chunk);
-            }
-        }
         let (start, len) = (self.base() + first.offset(), count as usize * CELL_SIZE);
         // SAFETY: the cells' blocks have all been freed, so nothing refers to their contents.
-        // If the kernel refuses, the memory stays mapped and unused, which harms nobody.
-        let _ = unsafe { map::decommit(start, len) };
+        let taken = unsafe { map::decommit(start, len) };
+        // What the system would not take back still has its old contents: it is lost for good,
+        // since who claims a cell relies on zeros.
+        let state = if taken.is_ok() { UNUSED } else { LOST };
+        for cell in (first.0..first.0 + count).map(CellIndex) {
+            self.set_cell_state(cell, state);
+            for chunk in (0..CHUNKS_PER_CELL).filter(|_| state == UNUSED) {
+                self.side.file_backed().clear(cell.first_chunk().0 + chunk);
+            }
+        }
     }
 
     /// Takes the memory of a free chunk back; it reads as zero afterwards.

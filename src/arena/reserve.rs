@@ -2,7 +2,7 @@
 #![allow(unsafe_code, reason = "gives references to metadata that lies at fixed addresses")]
 
 use crate::arena::layout::{CellHeader, SLOT_SIZE, Slot};
-use crate::arena::side::{HEAD, PLAIN, Side, SlabNote, UNUSED};
+use crate::arena::side::{HEAD, LOST, PLAIN, Side, SlabNote, UNUSED};
 use crate::base::sync::{AtomicU64, Ordering};
 use crate::base::{
     CELL_SIZE, CHUNK_SIZE, CHUNKS_PER_CELL, CellIndex, ChunkIndex, PAGE_SIZE, PageIndex,
@@ -261,7 +261,7 @@ impl Arena {
     #[must_use]
     pub fn head_of(&self, cell: CellIndex) -> Option<CellIndex> {
         match self.cell_state(cell) {
-            UNUSED => None,
+            UNUSED | LOST => None,
             PLAIN | HEAD => Some(cell),
             body => Some(CellIndex(cell.0 - (body - HEAD))),
         }

@@ -134,17 +134,25 @@ impl Gate {
         P: Iterator<Item = &'p Pass>,
     {
         let begun = Instant::now();
-        self.set_word(SCOPES_CLOSED);
-        let drained = gate_wait::until_left(|| passes().all(|pass| pass.state() != IN_SCOPE));
+        let drained = self.set_word(SCOPES_CLOSED)
+            && gate_wait::until_left(|| passes().all(|pass| pass.state() != IN_SCOPE));
         let since = Instant::now();
-        if drained {
-            self.set_word(SCOPES_CLOSED | CALLS_CLOSED);
-            if gate_wait::until_left(|| passes().all(|pass| pass.state() == OUTSIDE)) {
-                return Some((since - begun, since));
-            }
+        let closed = drained
+            && self.set_word(SCOPES_CLOSED | CALLS_CLOSED)
+            && gate_wait::until_left(|| passes().all(|pass| pass.state() == OUTSIDE));
+        if !closed {
+            self.open();
         }
-        self.open();
-        None
+        closed.then(|| (since - begun, since))
+    }
+
+    /// Opens the gate in the child of a fork, which has one thread: the passes of all others
+    /// are outside, and nobody is closing it. `own` is that thread's pass.
+    pub fn reset_in_fork<'p>(&self, passes: impl Iterator<Item = &'p Pass>, own: Option<&'p Pass>) {
+        passes
+            .filter(|pass| !own.is_some_and(|own| std::ptr::eq(*pass, own)))
+            .for_each(|pass| pass.0.store(OUTSIDE, Ordering::Relaxed));
+        self.word.store(0, Ordering::Release);
     }
 
     /// Attempts to freeze that were given up because somebody did not leave in time.
@@ -153,13 +161,12 @@ impl Gate {
         self.retries.load(Ordering::Relaxed)
     }
 
-    /// Sets the word, with a full fence for this thread and the others.
-    fn set_word(&self, word: u32) {
+    /// Sets the word, with a full fence for this thread and the others. `false`: the system
+    /// refused the others' fence, and nothing can be said of them.
+    fn set_word(&self, word: u32) -> bool {
         self.word.store(word, Ordering::SeqCst);
         fence(Ordering::SeqCst);
-        if self.asymmetric {
-            fence_others();
-        }
+        !self.asymmetric || fence_others()
     }
 
     fn open(&self) {
@@ -227,8 +234,8 @@ fn can_fence_others() -> bool {
 }
 
 #[cfg(not(loom))]
-fn fence_others() {
-    crate::os::membarrier();
+fn fence_others() -> bool {
+    crate::os::membarrier()
 }
 
 #[cfg(loom)]
@@ -237,7 +244,9 @@ fn can_fence_others() -> bool {
 }
 
 #[cfg(loom)]
-fn fence_others() {}
+fn fence_others() -> bool {
+    true
+}
 
 #[cfg(all(test, loom))]
 mod loom_tests {

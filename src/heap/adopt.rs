@@ -1,6 +1,7 @@
 //! Taking in an image: its cells are checked, then become part of the heap.
 //!
 //! Everything here holds the heap's lock and allocates nothing.
+#![allow(unsafe_code, reason = "relies on the caller for the memory of the cells")]
 
 use crate::arena::{Arena, ChunkKind, Purpose};
 use crate::base::sync::Ordering::Relaxed;
@@ -46,7 +47,11 @@ impl Heap {
     /// # Errors
     /// See [`AdoptError`]. Then the cells have become bare address space again, and the heap
     /// is as it was.
-    pub fn adopt(
+    ///
+    /// # Safety
+    /// When `map` has succeeded for a run, all memory of its cells is readable and writable,
+    /// and stays so while the heap uses it.
+    pub unsafe fn adopt(
         &self,
         runs: &[CellRun],
         mut map: impl FnMut(usize) -> io::Result<()>,

@@ -94,19 +94,18 @@ impl Heap {
     /// # Safety
     /// The calling thread holds the lane, and does not use it any more.
     pub unsafe fn detach(&self, lane: &Lane) {
-        let mut shared = self.lock();
-        // SAFETY: the lane is the caller's, and this is the last use.
-        unsafe { self.retire(&mut shared, lane) };
-        // SAFETY: the lock is held, and nobody else touches an idle lane's link.
-        unsafe { lane.next_idle.get().write(shared.idle) };
-        shared.idle = lane.id;
+        // SAFETY: passed on from the caller.
+        unsafe { self.retire(lane) };
+        // SAFETY: as above; the lane has been retired.
+        unsafe { self.make_idle(lane) };
     }
 
-    /// Makes all slabs of a lane the heap's.
+    /// Makes all slabs of a lane the heap's: an allocator call, behind the gate.
     ///
     /// # Safety
-    /// As for [`Heap::detach`].
-    pub(super) unsafe fn retire(&self, shared: &mut Shared, lane: &Lane) {
+    /// The calling thread holds the lane, and allocates and frees nothing with it any more.
+    pub unsafe fn retire(&self, lane: &Lane) {
+        let shared = &mut *self.lock();
         // SAFETY: says the caller.
         let local = unsafe { lane.local() };
         for kind in 0..KINDS {
@@ -121,6 +120,18 @@ impl Heap {
             }
         }
         self.drain_strays(lane);
+    }
+
+    /// Lets other threads have a retired lane. Its pass is theirs from then on, so the calling
+    /// thread has left the gate before.
+    ///
+    /// # Safety
+    /// The calling thread holds the lane, has retired it, and does not use it any more.
+    pub unsafe fn make_idle(&self, lane: &Lane) {
+        let mut shared = self.lock();
+        // SAFETY: the lock is held, and nobody else touches an idle lane's link.
+        unsafe { lane.next_idle.get().write(shared.idle) };
+        shared.idle = lane.id;
     }
 
     /// Makes a slab in no list the heap's.

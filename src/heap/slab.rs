@@ -36,6 +36,9 @@ pub(super) fn make(arena: &Arena, space: &mut Space, kind: usize, owner: u32) ->
     let slot = arena.slot(page.chunk())?;
     let words = live_words(slot, page, class);
     words.iter().for_each(|word| word.store(0, Relaxed));
+    // Zero already, in a heap without mistakes: so these pages stay untouched.
+    let stale = remote_words(slot, page, class).iter().filter(|word| word.load(Relaxed) != 0);
+    stale.for_each(|word| word.store(0, Relaxed));
     if let Some(last) = words.last() {
         last.store(padding(class), Relaxed);
     }

@@ -27,9 +27,10 @@ pub fn membarrier_register() -> bool {
 }
 
 /// A full fence on every processor that runs a thread of this process. The process is
-/// registered.
-pub fn membarrier() {
-    let _ = barrier(libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED);
+/// registered. `false`: the system refused.
+#[must_use]
+pub fn membarrier() -> bool {
+    barrier(libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED)
 }
 
 fn barrier(command: libc::c_int) -> bool {

@@ -19,17 +19,12 @@ pub enum Event {
         /// What is wrong with it.
         reason: String,
     },
-    /// The freeze has been tried so many times now, because scopes would not end.
-    FreezeDelayed {
-        /// Attempts so far.
-        attempts: u64,
-    },
 }
 
 impl Event {
     /// Whether a person should see it even if the program handles no events.
     pub(super) fn is_serious(&self) -> bool {
-        !matches!(self, Self::Durable(_) | Self::FreezeDelayed { .. })
+        !matches!(self, Self::Durable(_))
     }
 }
 
@@ -40,9 +35,6 @@ impl fmt::Display for Event {
             Self::SnapshotFailed(error) => write!(f, "{error}"),
             Self::SnapshotSkipped { number, reason } => {
                 write!(f, "snapshot {number} is damaged and was NOT restored: {reason}")
-            }
-            Self::FreezeDelayed { attempts } => {
-                write!(f, "a snapshot waits for scopes to end ({attempts} attempts)")
             }
         }
     }
@@ -59,10 +51,16 @@ pub struct SnapshotError(Arc<SnapshotFailure>);
 pub(super) enum SnapshotFailure {
     /// The calling thread is inside a scope.
     #[error(
-        "a snapshot cannot be taken from inside `write`, `share` or a scope: it would wait for \
-         that scope to end. Take it after the scope, or set a trigger in Options"
+        "a snapshot cannot be taken from inside `read`, `write`, `share` or a scope: it might wait \
+         for that to end. Take it afterwards, or set a trigger in Options"
     )]
     InsideScope,
+    /// An event's callback asked for it.
+    #[error(
+        "a snapshot cannot be waited for in an event's callback, which runs on the thread that \
+         takes them: set a trigger in Options, or ask another thread"
+    )]
+    OnSnapshotThread,
     /// The heap has been closed.
     #[error("the heap is closed, so no more snapshots are taken")]
     Closed,
@@ -72,11 +70,11 @@ pub(super) enum SnapshotFailure {
     /// A panic has left a root half changed.
     #[error(
         "the root `{root}` is poisoned: a panic inside `write` may have left it half changed. \
-         The last good snapshot stays; repair the value and call `clear_poison`, or restart"
+         The last good snapshot stays; repair the value with `write_poisoned`, or restart"
     )]
     Poisoned {
         /// The root's name.
-        root: String,
+        root: Arc<str>,
     },
     /// Writing it failed.
     #[error("snapshot {number} could not be written: {reason}. The older snapshots are untouched")]
@@ -96,6 +94,16 @@ impl SnapshotError {
     #[must_use]
     pub fn is_poisoned(&self) -> bool {
         matches!(*self.0, SnapshotFailure::Poisoned { .. })
+    }
+
+    /// Whether the snapshot thread has reported it as an event.
+    pub(super) fn has_been_told(&self) -> bool {
+        !matches!(
+            *self.0,
+            SnapshotFailure::InsideScope
+                | SnapshotFailure::OnSnapshotThread
+                | SnapshotFailure::ThreadGone
+        )
     }
 
     /// Whether the heap is closed.

@@ -1,11 +1,12 @@
 //! An open heap, as its user holds it.
 
 use crate::heap::{Damage, HeapStats};
-use crate::os::DirLock;
 use crate::runtime::events::SnapshotFailure;
-use crate::runtime::keeper::{Keeper, Still, StillInfo};
+use crate::runtime::keeper::{Keeper, tell};
+use crate::runtime::options::EventCallback;
 use crate::runtime::process::Process;
-use crate::runtime::{Scope, SnapshotError};
+use crate::runtime::thread::{self, ThreadState};
+use crate::runtime::{Event, SnapshotError, Still, StillInfo};
 use std::any::Any;
 use std::fmt;
 use std::ops::Range;
@@ -19,8 +20,7 @@ pub struct Heap {
     restored: Option<Restored>,
     /// What the layer above keeps for an open heap; this one does not know what it is.
     upper: Mutex<Option<Box<dyn Any + Send>>>,
-    /// Released when everything else is done.
-    lock: Option<DirLock>,
+    on_event: Option<EventCallback>,
 }
 
 /// The snapshot that an opening restored.
@@ -68,9 +68,9 @@ impl Heap {
         process: &'static Process,
         keeper: Keeper,
         restored: Option<Restored>,
-        lock: DirLock,
+        on_event: Option<EventCallback>,
     ) -> Self {
-        Self { process, keeper, restored, upper: Mutex::new(None), lock: Some(lock) }
+        Self { process, keeper, restored, upper: Mutex::new(None), on_event }
     }
 
     /// What was restored; `None` if the heap had no snapshot.
@@ -82,21 +82,24 @@ impl Heap {
     /// Takes a snapshot: waits for its freeze, not for the disk. All operations that have
     /// ended are in it.
     ///
+    /// It waits for other threads' scopes to end: so the calling thread must hold no lock that
+    /// such a scope may want.
+    ///
     /// # Errors
-    /// If none can be taken: inside a scope, after a panic inside `write`, after closing, or
-    /// if its file cannot be written.
+    /// If none can be taken: inside a scope or while a root is held, in an event's callback,
+    /// after a panic inside `write`, after closing, or if its file cannot be written.
     pub fn snapshot(&self) -> Result<Still, SnapshotError> {
-        if Scope::is_entered() {
+        if thread::with(ThreadState::is_inside) {
             return Err(SnapshotFailure::InsideScope.into());
         }
         self.process.opened.check_state()?;
-        self.keeper.shared.snapshot()
+        self.keeper.requests.snapshot()
     }
 
     /// The durable snapshots that this run has made, oldest first; at most the last 1,024.
     #[must_use]
     pub fn snapshots(&self) -> Vec<StillInfo> {
-        self.keeper.shared.durable()
+        self.keeper.requests.durable()
     }
 
     /// Takes a last snapshot, unless nothing can have changed since the last one, and ends
@@ -104,8 +107,9 @@ impl Heap {
     /// one. The memory stays usable, as an ordinary heap; changes after this are not saved.
     ///
     /// # Errors
-    /// If the last snapshot failed. The heap is closed all the same, the older snapshots are
-    /// untouched.
+    /// If the last snapshot failed, or none can be waited for: inside a scope, while a root is
+    /// held, or in an event's callback. The heap is closed all the same, without a last
+    /// snapshot; the older ones are untouched.
     pub fn close(mut self) -> Result<Option<StillInfo>, SnapshotError> {
         self.shut()
     }
@@ -129,9 +133,10 @@ impl Heap {
     /// allocator's tables: the process should end, and start again from the last snapshot.
     ///
     /// # Panics
-    /// If called inside a scope.
+    /// If called inside a scope, or while a root is held.
     pub fn validate(&self) -> Result<(), Damage> {
-        assert!(!Scope::is_entered(), "stillheap: `validate` would wait for the scope it is in");
+        let inside = thread::with(ThreadState::is_inside);
+        assert!(!inside, "stillheap: `validate` would wait for the scope that it is in");
         let process = self.process;
         let _closed = process.gate.close(|| process.heap.passes());
         process.heap.validate()
@@ -157,21 +162,29 @@ impl Heap {
 
     fn shut(&mut self) -> Result<Option<StillInfo>, SnapshotError> {
         if self.process.opened.is_forked() {
-            // The thread and the lock are the parent's.
+            // The thread is the parent's, and so is the directory.
             self.keeper.forget();
-            std::mem::forget(self.lock.take());
             return Ok(None);
         }
-        let last = self.keeper.close().transpose();
-        self.lock = None;
-        last
+        let failure =
+            match (thread::with(ThreadState::is_inside), self.keeper.requests.is_own_thread()) {
+                (true, _) => SnapshotFailure::InsideScope,
+                (_, true) => SnapshotFailure::OnSnapshotThread,
+                _ => return self.keeper.close().transpose(),
+            };
+        self.keeper.abandon();
+        Err(failure.into())
     }
 }
 
 impl Drop for Heap {
     fn drop(&mut self) {
-        // A failure has been reported as an event.
-        let _ = self.shut();
+        if self.keeper.is_open()
+            && let Err(error) = self.shut()
+            && !error.has_been_told()
+        {
+            tell(self.on_event.as_ref(), &Event::SnapshotFailed(error));
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use crate::os::{self, DirLock, DiskDir, DiskFile, LockError};
 use crate::runtime::handle::{Heap, Restored, SkippedSnapshot};
 use crate::runtime::keeper::{Keeper, tell};
 use crate::runtime::process::{self, Process};
-use crate::runtime::{Event, Options, ProcessHeap};
+use crate::runtime::{Event, Options, ProcessHeap, Scope};
 use crate::snapshot::{Opening, PlaceError, Placement, Store, StoreError, placements};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -36,6 +36,9 @@ pub enum OpenError {
          stillheap::ProcessHeap = stillheap::ProcessHeap::new();` and open that"
     )]
     NotInstalled,
+    /// The calling thread is in a scope.
+    #[error("a heap cannot be opened inside a scope: end the scope first")]
+    InsideScope,
     /// A process opens one heap in its life.
     #[error(
         "this process has already opened {}, and a process can open one heap only",
@@ -99,7 +102,12 @@ impl ProcessHeap {
         let path = path.as_ref();
         let started = Instant::now();
         let process = self.installed()?;
+        if Scope::is_entered() {
+            return Err(OpenError::InsideScope);
+        }
         let mut claim = process.opened.claim().map_err(|path| OpenError::AlreadyOpen { path })?;
+        // A fork of a process that had not opened a heap may open one of its own.
+        process.opened.set_forked(false);
         let (dir, lock) = open_directory(path, options.create)?;
         let host = host_of(process);
         let heap_id = u128::from(os::random_u64()) << 64 | u128::from(os::random_u64());
@@ -126,10 +134,10 @@ impl ProcessHeap {
         process.opened.set_trigger(options.snapshot_every_ops);
         // A restored heap is as its snapshot has it; an empty one has none yet.
         let saved = restored.as_ref().and_then(|_| process.opened.changes());
-        let keeper =
-            Keeper::start(process, store, options.on_event, saved).map_err(OpenError::System)?;
-        process.opened.set_bell(&keeper.shared);
-        Ok(Heap::new(process, keeper, restored, lock))
+        let keeper = Keeper::start(process, store, lock, options.on_event.clone(), saved)
+            .map_err(OpenError::System)?;
+        process.opened.set_bell(&keeper.requests);
+        Ok(Heap::new(process, keeper, restored, options.on_event))
     }
 
     /// The process's heap, if this is where its allocations come from.
@@ -199,12 +207,14 @@ fn restore(
     let placements = placements(segment)?;
     let runs: Vec<CellRun> = placements.iter().map(run_of).collect();
     let arena = process.heap.arena();
-    let adopted = process.heap.adopt(&runs, |index| match placements.get(index) {
+    let map = |index: usize| match placements.get(index) {
         // SAFETY: `adopt` calls this under the heap's lock, for cells that are not live; the
         // directory is locked, and segments are never changed.
         Some(placement) => unsafe { placement.map(arena, segment.file()) },
         None => Ok(()),
-    });
+    };
+    // SAFETY: a placement maps the whole of its cells, readable and writable.
+    let adopted = unsafe { process.heap.adopt(&runs, map) };
     match adopted {
         Ok(()) => {}
         Err(AdoptError::Taken { .. }) => {

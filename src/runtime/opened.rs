@@ -2,7 +2,7 @@
 //! of a snapshot.
 
 use crate::runtime::events::SnapshotFailure;
-use crate::runtime::keeper::Shared;
+use crate::runtime::requests::Requests;
 use crate::runtime::{Scope, SnapshotError};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -23,9 +23,9 @@ pub(crate) struct Opened {
     every: AtomicU64,
     /// The operation at which the next snapshot is due.
     due: AtomicU64,
-    bell: OnceLock<Arc<Shared>>,
+    bell: OnceLock<Arc<Requests>>,
     /// Names of the roots that a panic has left half changed.
-    poisoned: Mutex<Vec<String>>,
+    poisoned: Mutex<Vec<Arc<str>>>,
     forked: AtomicBool,
 }
 
@@ -55,8 +55,8 @@ impl Opened {
         self.due.store(self.operations.load(Relaxed) + every, Relaxed);
     }
 
-    pub(super) fn set_bell(&self, shared: &Arc<Shared>) {
-        let _ = self.bell.set(Arc::clone(shared));
+    pub(super) fn set_bell(&self, requests: &Arc<Requests>) {
+        let _ = self.bell.set(Arc::clone(requests));
     }
 
     /// Rings the bell if the operation with that number is the one that a snapshot waits for.
@@ -73,7 +73,8 @@ impl Opened {
         let due = self.due.load(Relaxed);
         let first =
             due < next_due && self.due.compare_exchange(due, next_due, Relaxed, Relaxed).is_ok();
-        if let Some(bell) = self.bell.get().filter(|_| first) {
+        // In a fork the bell's lock may have been held by a thread that is not there.
+        if let Some(bell) = self.bell.get().filter(|_| first && !self.is_forked()) {
             bell.ring();
         }
     }
@@ -99,17 +100,18 @@ impl Opened {
         // In a scope, so that nobody waits at the gate while holding the lock: the thread that
         // closes the gate takes it too.
         let _scope = Scope::enter();
-        lock(&self.poisoned).push(root.to_owned());
+        let name = Arc::from(root);
+        lock(&self.poisoned).push(name);
     }
 
     /// The root has been repaired.
     pub(crate) fn clear_poison(&self, root: &str) {
         let _scope = Scope::enter();
-        lock(&self.poisoned).retain(|name| name != root);
+        lock(&self.poisoned).retain(|name| **name != *root);
     }
 
-    pub(super) fn set_forked(&self) {
-        self.forked.store(true, Relaxed);
+    pub(super) fn set_forked(&self, forked: bool) {
+        self.forked.store(forked, Relaxed);
     }
 
     pub(super) fn is_forked(&self) -> bool {
@@ -126,8 +128,10 @@ impl Opened {
         if self.forked.load(Relaxed) {
             return Err(SnapshotFailure::Forked.into());
         }
-        match lock(&self.poisoned).first() {
-            Some(root) => Err(SnapshotFailure::Poisoned { root: root.clone() }.into()),
+        // Nothing is allocated under the lock: who waits at the gate must not hold it.
+        let first = lock(&self.poisoned).first().cloned();
+        match first {
+            Some(root) => Err(SnapshotFailure::Poisoned { root }.into()),
             None => Ok(()),
         }
     }

@@ -83,7 +83,10 @@ extern "C" fn after_fork_in_parent() {
 /// The child's memory is its own; snapshots are its parent's business.
 extern "C" fn after_fork_in_child() {
     if let Some(process) = get() {
-        process.opened.set_forked();
+        process.opened.set_forked(true);
+        // The threads that were inside, or were closing the gate, do not exist here.
+        let own = thread::with(|state| state.lane_if_any().map(|lane| &lane.pass));
+        process.gate.reset_in_fork(process.heap.passes(), own);
         // SAFETY: `before_fork` ran in the thread that this one is a fork of.
         unsafe { process.heap.let_go() };
     }

@@ -11,7 +11,8 @@ use std::sync::atomic::Ordering::Relaxed;
 ///
 /// Roots enter scopes by themselves. To enter one by hand makes several changes of several
 /// roots one: no snapshot is taken between them. A snapshot waits for scopes to end, so keep
-/// them short.
+/// them short. If a panic ends a scope between two such changes, the first one stays, and
+/// may be saved: only a root that panics while it is changed is poisoned.
 #[derive(Debug)]
 pub struct Scope {
     /// A scope ends on the thread where it began.
@@ -63,8 +64,9 @@ impl Scope {
 impl Drop for Scope {
     fn drop(&mut self) {
         thread::with(|state| {
-            state.scopes.set(state.scopes.get() - 1);
-            if state.scopes.get() == 0
+            let scopes = state.scopes.get();
+            state.scopes.set(scopes.saturating_sub(1));
+            if scopes == 1
                 && let Some((process, lane)) = heap_of(state)
             {
                 process.gate.leave_scope(&lane.pass);
@@ -76,6 +78,27 @@ impl Drop for Scope {
 fn heap_of(state: &thread::ThreadState) -> Option<(&'static Process, &'static Lane)> {
     let process = process::get()?;
     Some((process, state.lane(process)?))
+}
+
+/// Counts a root that the calling thread holds, as long as it exists: meanwhile the thread must
+/// not wait for a freeze, which may wait for a thread that wants the root.
+#[derive(Debug)]
+pub(crate) struct Holding {
+    /// It ends on the thread where it began.
+    not_send: PhantomData<*const ()>,
+}
+
+impl Holding {
+    pub(crate) fn begin() -> Self {
+        thread::with(|state| state.holds.set(state.holds.get() + 1));
+        Self { not_send: PhantomData }
+    }
+}
+
+impl Drop for Holding {
+    fn drop(&mut self) {
+        thread::with(|state| state.holds.set(state.holds.get().saturating_sub(1)));
+    }
 }
 
 /// Runs `f` with the calling thread's allocations coming from the system's allocator, not

@@ -17,11 +17,18 @@ pub(super) struct ThreadState {
     pub(super) scopes: Cell<u32>,
     /// How many `transient` calls the thread is in.
     pub(super) transient: Cell<u32>,
+    /// How many roots the thread holds, for reading or writing.
+    pub(super) holds: Cell<u32>,
 }
 
 thread_local! {
     static STATE: ThreadState = const {
-        ThreadState { lane: Cell::new(None), scopes: Cell::new(0), transient: Cell::new(0) }
+        ThreadState {
+            lane: Cell::new(None),
+            scopes: Cell::new(0),
+            transient: Cell::new(0),
+            holds: Cell::new(0),
+        }
     };
 }
 
@@ -41,6 +48,16 @@ impl ThreadState {
         }
     }
 
+    /// The thread's lane, if it has one.
+    pub(super) fn lane_if_any(&self) -> Option<&'static Lane> {
+        self.lane.get()
+    }
+
+    /// Whether others may have to wait for this thread: it is in a scope, or holds a root.
+    pub(super) fn is_inside(&self) -> bool {
+        self.scopes.get() > 0 || self.holds.get() > 0
+    }
+
     #[cold]
     fn attach(&self, process: &'static Process) -> Option<&'static Lane> {
         let lane = process.heap.attach()?;
@@ -55,9 +72,14 @@ pub(super) extern "C" fn give_back(_: *mut std::ffi::c_void) {
     let Some(process) = process::get() else { return };
     with(|state| {
         let Some(lane) = state.lane.take() else { return };
+        // A scope that was leaked ends with its thread.
+        state.scopes.set(0);
         process.gate.enter_call(&lane.pass);
         // SAFETY: the lane was this thread's, and its state no longer names it.
-        unsafe { process.heap.detach(lane) };
+        unsafe { process.heap.retire(lane) };
         process.gate.leave_call(&lane.pass);
+        // Only now: whoever takes the lane takes its pass.
+        // SAFETY: as above, and it has been retired.
+        unsafe { process.heap.make_idle(lane) };
     });
 }

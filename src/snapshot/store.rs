@@ -18,6 +18,8 @@ pub struct Store<D> {
     dir: D,
     manifest: Manifest,
     keep: usize,
+    /// Segments that the manifest in memory does not name any more, the one on disk still does.
+    pruned: Vec<SegmentRecord>,
 }
 
 /// A directory just opened, with the snapshot to restore, if it has one.
@@ -89,8 +91,11 @@ impl<D: Dir> Store<D> {
             }
             Choice::New => return Err(StoreError::Missing { path: dir.path_of("") }),
         };
-        let store = Self { dir, manifest, keep };
+        let mut store = Self { dir, manifest, keep, pruned: Vec::new() };
         store.sweep();
+        if let Some(sound) = &image {
+            store.forget(sound);
+        }
         Ok(Opening { store, image })
     }
 
@@ -145,10 +150,11 @@ impl<D: Dir> Store<D> {
         };
         let mut next = self.manifest.clone();
         next.add(record.clone(), summary.record);
-        let pruned = next.keep_newest(self.keep);
+        let mut pruned = next.keep_newest(self.keep);
         match next.publish(&self.dir) {
             Ok(()) => {
                 self.manifest = next;
+                pruned.append(&mut self.pruned);
                 self.remove(&pruned);
                 Ok(record)
             }
@@ -156,9 +162,24 @@ impl<D: Dir> Store<D> {
             Err(error) => {
                 // Either manifest may be there after a power cut: keep the files of both.
                 self.manifest = next;
+                self.pruned.extend(pruned);
                 Err(error.into())
             }
         }
+    }
+
+    /// Forgets the damaged snapshots that were passed over, so that they do not count among
+    /// those to be kept. Their files go when the next snapshot is durable.
+    fn forget(&mut self, sound: &Sound<D::File>) {
+        let manifest = &mut self.manifest;
+        let damaged = |number: u64| sound.skipped.iter().any(|skipped| skipped.number == number);
+        manifest.snapshots.retain(|snapshot| !damaged(snapshot.number));
+        let snapshots = &manifest.snapshots;
+        let (kept, pruned) = manifest.segments.drain(..).partition(|segment| {
+            snapshots.iter().any(|snapshot| snapshot.chain.contains(&segment.number))
+        });
+        manifest.segments = kept;
+        self.pruned = pruned;
     }
 
     fn abandon(&self, info: &SegmentInfo, error: SaveError) -> SaveError {

@@ -65,7 +65,8 @@ impl Heap {
     }
 
     /// As [`Heap::root_with`], for values that threads cannot share (with `Rc` or `Cell` in
-    /// them). The thread that first opens such a root is the only one that can use it.
+    /// them). The thread that first opens such a root is the only one that can open and use
+    /// any: they may share values with each other.
     ///
     /// # Errors
     /// See [`RootError`].

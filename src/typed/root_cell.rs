@@ -3,6 +3,7 @@
 //! A thread may hold a root several times for reading, or once for writing. What would wait
 //! for itself (a write inside a read or write of the same root) is a panic that says so.
 
+use crate::runtime::Holding;
 use std::any::TypeId;
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -115,13 +116,16 @@ impl RootCell {
 }
 
 /// The entry in `HELD`, removed when the hold ends.
-struct Held(usize);
+struct Held {
+    cell: usize,
+    _holding: Holding,
+}
 
 impl Held {
     fn new(cell: &RootCell, hold: Hold) -> Self {
         let address = std::ptr::from_ref(cell).addr();
         let _ = HELD.try_with(|held| held.borrow_mut().push((address, hold)));
-        Self(address)
+        Self { cell: address, _holding: Holding::begin() }
     }
 }
 
@@ -129,7 +133,7 @@ impl Drop for Held {
     fn drop(&mut self) {
         let _ = HELD.try_with(|held| {
             let mut held = held.borrow_mut();
-            if let Some(last) = held.iter().rposition(|(cell, _)| *cell == self.0) {
+            if let Some(last) = held.iter().rposition(|(cell, _)| *cell == self.cell) {
                 held.remove(last);
             }
         });

@@ -8,10 +8,10 @@ use crate::typed::{
     SchemaError, TypeMismatch,
 };
 use std::any::TypeId;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::thread;
+use std::thread::{self, ThreadId};
 
 /// Why a root could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +70,24 @@ pub enum RootError {
         /// Whether it is confined to a thread.
         confined: bool,
     },
+    /// Local roots are another thread's in this process.
+    #[error(
+        "the root `{root}` is a local one, and another thread has opened local roots: they may \
+         share values with each other, so they belong to one thread together"
+    )]
+    LocalRootsElsewhere {
+        /// The root's name.
+        root: String,
+    },
+    /// An earlier attempt of this run to open it broke off.
+    #[error(
+        "the root `{root}` is spoiled: an earlier attempt to open it broke off half way. Start the \
+         program again; no snapshot of it is taken"
+    )]
+    Spoiled {
+        /// The root's name.
+        root: String,
+    },
     /// The value was made inside `transient`.
     #[error("the root `{root}` cannot be made inside `transient`, where memory is not durable")]
     Transient {
@@ -90,6 +108,10 @@ pub(super) enum Share {
 struct Registry {
     cells: HashMap<String, Arc<RootCell>>,
     relinker: Option<Relinker>,
+    /// The one thread that uses local roots: they may share `Rc`s with each other.
+    local_thread: Option<ThreadId>,
+    /// Roots whose relinking broke off: they are half done, and stay refused.
+    spoiled: HashSet<String>,
 }
 
 /// A root's value in its block; never empty, so that the block has an address.
@@ -138,8 +160,17 @@ impl Heap {
         name: &str,
         share: Share,
     ) -> Result<Option<Arc<RootCell>>, RootError> {
-        let Some(cell) = registry.cells.get(name) else { return Ok(None) };
         let root = name.to_owned();
+        if registry.spoiled.contains(name) {
+            return Err(RootError::Spoiled { root });
+        }
+        if share == Share::ThisThread {
+            let this = thread::current().id();
+            if *registry.local_thread.get_or_insert(this) != this {
+                return Err(RootError::LocalRootsElsewhere { root });
+            }
+        }
+        let Some(cell) = registry.cells.get(name) else { return Ok(None) };
         if cell.kind != TypeId::of::<T>() {
             return Err(RootError::OpenAsAnotherType { root });
         }
@@ -190,6 +221,7 @@ impl Heap {
             registry.relinker.get_or_insert_with(|| Relinker::new(today, self.arena_addresses()));
         // What is done here would be done again: no reason to save the heap.
         let _scope = Scope::enter_unchanging();
+        registry.spoiled.insert(stored.name().to_owned());
         let poison = PoisonOnPanic(host, stored.name());
         let place: *mut T = std::ptr::with_exposed_provenance_mut(address(stored.value));
         // SAFETY: the block is in use and large enough (checked when the image was adopted),
@@ -202,10 +234,13 @@ impl Heap {
         if let Err(source) = relinked {
             if matches!(source, RelinkError::KeysMerged { .. }) {
                 host.poison(stored.name());
+            } else {
+                registry.spoiled.remove(stored.name());
             }
             let (root, source) = (stored.name().to_owned(), Box::new(source));
             return Err(RootError::Relink { root, source });
         }
+        registry.spoiled.remove(stored.name());
         let mut record = *stored;
         record.program_start = today.start;
         record.program_len = today.len;
