@@ -19,7 +19,8 @@ pub enum Event {
         /// What is wrong with it.
         reason: String,
     },
-    /// The freeze has been tried so many times now, because scopes would not end.
+    /// The freeze has been tried so many times now, because scopes would not end. Not sent in
+    /// this version: see [`Stats::freezes_retried`](crate::Stats::freezes_retried).
     FreezeDelayed {
         /// Attempts so far.
         attempts: u64,
