@@ -1,5 +1,14 @@
 //! A global allocator whose heap survives crashes.
 //!
+//! Install a [`ProcessHeap`], [open](ProcessHeap::open) a directory, and keep the program's state
+//! in a [`Root`]: any type that derives [`Durable`]. Snapshots of the whole heap go to the
+//! directory; the next run maps the newest sound one at the same addresses. The README shows a
+//! program and the limits, ARCHITECTURE.md tells how it works, and `image/FORMAT.md` specifies
+//! every byte on disk.
+//!
+//! Public beside what the crate root exports are the layers, for tests and tools, without a
+//! promise of stability.
+//!
 //! Layers, from the ground up; each may import only from those before it that
 //! `tests/tidy.rs` lists for it.
 

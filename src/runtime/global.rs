@@ -38,8 +38,8 @@ impl ProcessHeap {
         Self::at(Self::DEFAULT_BASE)
     }
 
-    /// The same at another address, a multiple of 64 MiB below 2^47 - 2^44. An image can be
-    /// opened only at the address at which it was made.
+    /// The same at another address: a multiple of 64 MiB, not 0, at most 2^47 - 2^44. An image
+    /// can be opened only at the address at which it was made.
     #[must_use]
     pub const fn at(base: usize) -> Self {
         Self { base }

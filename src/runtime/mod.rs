@@ -1,9 +1,9 @@
 //! The process heap: the one heap that the global allocator serves, scopes, opening and
 //! closing, and the thread that takes snapshots.
 //!
-//! The only static of the crate lies here. **Invariant:** whatever runs inside an allocator
-//! call allocates nothing, and the snapshot thread allocates from the system alone, because
-//! it closes the gate that every other allocation passes.
+//! The one static that the crate's state hangs on lies here. **Invariant:** whatever runs
+//! inside an allocator call allocates nothing, and the snapshot thread allocates from the system
+//! alone, because it closes the gate that every other allocation passes.
 
 mod events;
 mod global;

@@ -15,7 +15,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant, SystemTime};
 
-/// Why a heap could not be opened. The files are as they were.
+/// Why a heap could not be opened. Its snapshots are as they were.
+///
+/// Before the image is taken in nothing else has changed either, but that the lock's text may be
+/// another and leftovers of interrupted snapshots may be gone; then `open` can be tried again.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
@@ -96,7 +99,7 @@ impl ProcessHeap {
     /// roots.
     ///
     /// # Errors
-    /// See [`OpenError`]; files are left as they were. A damaged heap is never taken for an
+    /// See [`OpenError`]; snapshots are left as they were. A damaged heap is never taken for an
     /// empty one.
     pub fn open(&self, path: impl AsRef<Path>, options: Options) -> Result<Heap, OpenError> {
         let path = path.as_ref();

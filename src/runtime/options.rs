@@ -39,7 +39,8 @@ impl Options {
     }
 
     /// How many of the newest snapshots stay on disk; at least one does. With two, a damaged
-    /// newest one leaves another to go back to.
+    /// newest one leaves another to go back to. One that was found damaged and passed over counts,
+    /// too, until newer ones push it out.
     #[must_use]
     pub fn keep(mut self, snapshots: usize) -> Self {
         self.keep = snapshots.max(1);

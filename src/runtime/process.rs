@@ -10,7 +10,7 @@ use crate::runtime::thread;
 use std::io;
 use std::sync::OnceLock;
 
-/// The only static of the crate.
+/// The one static that the crate's state hangs on.
 static PROCESS: OnceLock<Result<Process, StartError>> = OnceLock::new();
 
 /// What the whole process shares.

@@ -66,7 +66,8 @@ static_assertions::const_assert_eq!(size_of::<Header>(), super::layout::HEADER_B
 ///
 /// The capacity is what fits the pages. Reading gives slices, one a column, which the compiler
 /// can scan with vector instructions. Writing goes through [`write`](Self::write), which announces
-/// the block to the ledger; undeclared writes are impossible in safe code.
+/// the block; undeclared writes are impossible in safe code. (In this version every snapshot is a
+/// full one, and nothing makes use of the announcements.)
 pub struct Rows<K: Key, V> {
     block: NonNull<Header>,
     owns: PhantomData<(K, V)>,

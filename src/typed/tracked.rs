@@ -22,10 +22,11 @@ use crate::runtime::pages;
 trait Unshared {}
 impl<T> Unshared for T {}
 
-/// Where the compiler checks it, until the bound is on the types.
+/// Where the compiler will check it. Nothing is refused yet: every type is `Unshared`.
 const fn assert_unshared<T: Unshared>() {}
 
-/// An owning pointer to a value in pages of its own, which the ledger follows page by page.
+/// An owning pointer to a value in pages of its own, of which writes are announced page by page.
+/// In this version every snapshot is a full one, and nothing makes use of the announcements.
 ///
 /// Reading derefs. Writing goes through [`write`](Self::write), the software write barrier:
 /// there is no `DerefMut`. A value takes at least one page (4 KiB), so this is for nodes and
