@@ -3,6 +3,7 @@
 #![allow(unsafe_code, reason = "allocates by hand and writes into the blocks")]
 
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use stillheap::arena::{Arena, ArenaConfig, CellDamage, Purpose};
 use stillheap::base::PAGE_SIZE;
 use stillheap::heap::{AdoptError, BadFree, CellRun, Damage, Heap, Lane, RootRecord};
@@ -13,9 +14,20 @@ use stillheap::snapshot::{Store, placements};
 const CONFIG: ArenaConfig = ArenaConfig { base: 0, main_cells: 6, boot_cells: 4 };
 
 fn heap() -> Heap {
-    let heap = Heap::booting(Arena::reserve(CONFIG).unwrap(), 7).unwrap();
+    heap_at(0)
+}
+
+fn heap_at(base: usize) -> Heap {
+    let heap = Heap::booting(Arena::reserve(ArenaConfig { base, ..CONFIG }).unwrap(), 7).unwrap();
     heap.found().unwrap();
     heap
+}
+
+/// A base where nobody else in the process maps anything: neither the system by itself nor
+/// another of these tests.
+fn own_base() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0x3000_0000_0000);
+    NEXT.fetch_add(16 << 30, Ordering::Relaxed)
 }
 
 fn take(heap: &Heap, lane: &Lane, size: usize, align: usize) -> NonNull<u8> {
@@ -165,7 +177,7 @@ fn lanes_of_ended_threads_leave_their_blocks_to_others() {
 
 /// Fills a heap, saves it, and gives its directory and base back.
 fn saved(size_max: usize) -> (tempfile::TempDir, usize, Vec<(usize, usize)>) {
-    let heap = heap();
+    let heap = heap_at(own_base());
     let lane = heap.attach().unwrap();
     let mut blocks = Vec::new();
     for (index, size) in SIZES.into_iter().cycle().take(60).enumerate() {
@@ -214,7 +226,7 @@ fn restore(
     let arena = Arena::reserve(ArenaConfig { base, ..CONFIG }).unwrap();
     let dir = DiskDir::open(folder.path()).unwrap();
     let Choice::Sound(sound) = choose(&dir, &host(&arena)).unwrap() else { panic!("no image") };
-    let places = placements(&sound.chain[0]).unwrap();
+    let places = placements(&sound.chain).unwrap();
     let runs: Vec<CellRun> = places
         .iter()
         .map(|place| CellRun { first: place.first, count: place.cells, file_backed: true })
@@ -304,4 +316,76 @@ fn an_image_of_another_kind_is_named() {
         panic!("expected a complaint about the magic number");
     };
     assert_eq!(PAGE_SIZE, 4096);
+}
+
+fn word_at(arena: &Arena, offset: usize) -> *mut u64 {
+    std::ptr::with_exposed_provenance_mut(arena.base() + offset)
+}
+
+/// Bits of freed blocks where no slab is yet: a slab that is made there must not heed them.
+#[test]
+fn stale_remote_bits_free_nothing() {
+    let (folder, base, _) = saved(40 << 10);
+    let heap = restore(&folder, base, |arena| {
+        for (slot, page) in (1..32).flat_map(|slot| (0..512).map(move |page| (slot, page))) {
+            // SAFETY: words of the first cell's metadata, mapped private and writable.
+            let entries = unsafe { word_at(arena, slot * 0x1_0000 + 0x800 + page / 2 * 8).read() };
+            if entries >> (page % 2 * 32) & 0xff != 0 {
+                continue;
+            }
+            for word in 0..4 {
+                let place = word_at(arena, slot * 0x1_0000 + 0x8000 + (page * 4 + word) * 8);
+                // SAFETY: as above.
+                unsafe { place.write(0x10) };
+            }
+        }
+    })
+    .unwrap();
+    heap.validate().unwrap();
+    let (lane, other) = (heap.attach().unwrap(), heap.attach().unwrap());
+    let blocks: Vec<_> = (0..50).map(|_| take(&heap, lane, 2048, 8)).collect();
+    free(&heap, other, blocks[0]).unwrap();
+    for _ in 0..200 {
+        assert!(!blocks[1..].contains(&take(&heap, lane, 2048, 8)), "handed out once more");
+    }
+}
+
+/// Entries of pages in a chunk that is free, and a root that lies in such a page.
+#[test]
+fn entries_in_free_chunks_are_refused() {
+    let (folder, base, _) = saved(40 << 10);
+    for entries in [1 | 1 << 16, 1 | 0xffff << 16, 2 | 1 << 16] {
+        let outcome = restore(&folder, base, |arena| {
+            // SAFETY: words of the first cell's metadata, mapped private and writable.
+            unsafe { word_at(arena, 20 * 0x1_0000 + 0x800).write(entries) };
+            let address = arena.base() + 20 * (2 << 20);
+            // SAFETY: as above.
+            unsafe { word_at(arena, 0x4000 + 104).write(address as u64) };
+        });
+        assert!(matches!(outcome, Err(AdoptError::Damage(Damage::Cell(_)))));
+    }
+}
+
+/// A damaged snapshot that was passed over does not take the place of a sound one.
+#[test]
+fn damaged_snapshots_do_not_count_among_those_kept() {
+    let heap = heap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = open(&folder, &heap).unwrap();
+    for number in 1..=2 {
+        let draft = store.draft(heap.arena(), number, number).unwrap();
+        store.commit(draft).unwrap();
+    }
+    let file = |number: u64| folder.path().join(format!("{number:010}.full"));
+    let mut bytes = std::fs::read(file(2)).unwrap();
+    bytes[4096] ^= 1;
+    std::fs::write(file(2), bytes).unwrap();
+    let dir = DiskDir::open(folder.path()).unwrap();
+    let opening = Store::open(dir, &host(heap.arena()), 1, 2, true).unwrap();
+    assert_eq!(opening.image.unwrap().snapshot.number, 1);
+    assert!(file(2).exists(), "opening changes nothing");
+    let mut store = opening.store;
+    let draft = store.draft(heap.arena(), 3, 3).unwrap();
+    store.commit(draft).unwrap();
+    assert_eq!([1, 2, 3].map(|number| file(number).exists()), [true, false, true]);
 }

@@ -207,7 +207,7 @@ fn restore(
     // A sound snapshot has a full segment; deltas come with a later format.
     let segment = &sound.chain[0];
     let path = segment.path().to_owned();
-    let placements = placements(segment)?;
+    let placements = placements(&sound.chain)?;
     let runs: Vec<CellRun> = placements.iter().map(run_of).collect();
     let arena = process.heap.arena();
     let map = |index: usize| match placements.get(index) {

@@ -39,8 +39,8 @@ impl Options {
     }
 
     /// How many of the newest snapshots stay on disk; at least one does. With two, a damaged
-    /// newest one leaves another to go back to. One that was found damaged and passed over counts,
-    /// too, until newer ones push it out.
+    /// newest one leaves another to go back to. One that was found damaged and passed over does
+    /// not count; it is removed when the next snapshot is durable.
     #[must_use]
     pub fn keep(mut self, snapshots: usize) -> Self {
         self.keep = snapshots.max(1);

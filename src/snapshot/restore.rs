@@ -25,6 +25,17 @@ pub struct Placement {
 /// Why an image has no place in the arena.
 #[derive(Debug, thiserror::Error)]
 pub enum PlaceError {
+    /// The snapshot has deltas, which this build cannot lay over the full segment.
+    #[error(
+        "{}: the snapshot consists of {segments} segments, and this build restores a full one \
+         only: open it with the stillheap that wrote it", path.display()
+    )]
+    Deltas {
+        /// The full segment's file.
+        path: PathBuf,
+        /// Segments in the snapshot's chain.
+        segments: usize,
+    },
     /// A run does not start at a cell, or shares a cell with the run before it.
     #[error(
         "{}: the run of {} pages from page {} on does not start at a cell of its own",
@@ -38,13 +49,21 @@ pub enum PlaceError {
     },
 }
 
-/// Where the runs of a full segment go.
+/// Where the runs of a snapshot go.
 ///
 /// # Errors
 /// See [`PlaceError`].
+///
+/// # Panics
+/// If the chain is empty, which no sound snapshot's is.
 pub fn placements<F: crate::os::File>(
-    segment: &SegmentReader<F>,
+    chain: &[SegmentReader<F>],
 ) -> Result<Vec<Placement>, PlaceError> {
+    let segment = &chain[0];
+    if chain.len() > 1 {
+        let path = segment.path().to_owned();
+        return Err(PlaceError::Deltas { path, segments: chain.len() });
+    }
     let mut next_free = 0;
     let mut placements = Vec::new();
     for extent in segment.extents() {
