@@ -2,6 +2,7 @@
 #![allow(unsafe_code, reason = "`transient` hands the duty of care to its caller")]
 
 use crate::heap::Lane;
+use crate::os;
 use crate::runtime::process::{self, Process};
 use crate::runtime::thread;
 use std::marker::PhantomData;
@@ -77,7 +78,13 @@ impl Drop for Scope {
 
 fn heap_of(state: &thread::ThreadState) -> Option<(&'static Process, &'static Lane)> {
     let process = process::get()?;
-    Some((process, state.lane(process)?))
+    match state.lane(process) {
+        Some(lane) => Some((process, lane)),
+        // Going on would be a scope that snapshots do not see.
+        None => {
+            os::fatal(&["stillheap: 65,535 threads have blocks or scopes, one more wants to\n"])
+        }
+    }
 }
 
 /// Counts a root that the calling thread holds, as long as it exists: meanwhile the thread must
