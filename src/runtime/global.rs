@@ -39,14 +39,14 @@ impl ProcessHeap {
         Self::at(Self::DEFAULT_BASE)
     }
 
-    /// The same at another address, a multiple of 64 MiB between 0 and 2^47 - 2^44, both
-    /// excluded. An image can be opened only at the address at which it was made.
+    /// The same at another address: a multiple of 64 MiB, not 0, at most 2^47 - 2^44. An image
+    /// can be opened only at the address at which it was made.
     ///
     /// # Panics
     /// If the address is another one: in a static that is an error of the compiler's.
     #[must_use]
     pub const fn at(base: usize) -> Self {
-        assert!(base > 0 && base.is_multiple_of(CELL_SIZE) && base < (1 << 47) - (1 << 44));
+        assert!(base > 0 && base.is_multiple_of(CELL_SIZE) && base <= (1 << 47) - (1 << 44));
         Self { base }
     }
 
