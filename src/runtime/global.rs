@@ -26,6 +26,8 @@ use std::ptr::{self, NonNull};
 #[derive(Debug)]
 pub struct ProcessHeap {
     base: usize,
+    /// Decides where the first boot cell lies; 0: chance does.
+    boot_seed: u64,
 }
 
 impl ProcessHeap {
@@ -47,7 +49,20 @@ impl ProcessHeap {
     #[must_use]
     pub const fn at(base: usize) -> Self {
         assert!(base > 0 && base.is_multiple_of(CELL_SIZE) && base <= (1 << 47) - (1 << 44));
-        Self { base }
+        Self { base, boot_seed: 0 }
+    }
+
+    /// The same with the place of its early memory decided by `seed`: two runs then want the
+    /// same one, which tests of collisions need.
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn with_boot_seed(self, seed: u64) -> Self {
+        Self { base: self.base, boot_seed: seed }
+    }
+
+    /// Where the process's first allocation starts the heap.
+    pub(super) fn boot_seed(&self) -> u64 {
+        self.boot_seed
     }
 
     pub(super) fn base(&self) -> usize {
@@ -67,7 +82,7 @@ impl Default for ProcessHeap {
 unsafe impl GlobalAlloc for ProcessHeap {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        match allocate(self.base, layout, None) {
+        match allocate(self.started(), layout, None) {
             Some(allocation) => allocation.block.as_ptr(),
             // SAFETY: passed on from the caller.
             None => unsafe { fall_back(|| System.alloc(layout)) },
@@ -76,7 +91,7 @@ unsafe impl GlobalAlloc for ProcessHeap {
 
     #[inline]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        match allocate(self.base, layout, None) {
+        match allocate(self.started(), layout, None) {
             Some(allocation) => {
                 if !allocation.zeroed {
                     // SAFETY: a fresh block of at least this size.
@@ -100,7 +115,7 @@ unsafe impl GlobalAlloc for ProcessHeap {
     }
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        let transient = allocates_transiently(self.base);
+        let transient = allocates_transiently(self.started());
         match process_of(block) {
             Some(process) if !transient => {
                 // SAFETY: passed on from the caller; the block lies in the arena.
@@ -115,6 +130,12 @@ unsafe impl GlobalAlloc for ProcessHeap {
 }
 
 impl ProcessHeap {
+    /// The process's heap; the first allocation starts it. `None`: it cannot be had.
+    #[inline]
+    fn started(&self) -> Option<&'static Process> {
+        process::get_or_start(self)
+    }
+
     /// Moves a block between the heap and the system's memory.
     ///
     /// # Safety
@@ -139,11 +160,11 @@ impl ProcessHeap {
 /// A block from the heap. `None`: it is the system's turn (see `fall_back`).
 #[inline]
 pub(super) fn allocate(
-    base: usize,
+    process: Option<&'static Process>,
     layout: Layout,
     purpose: Option<Purpose>,
 ) -> Option<Allocation> {
-    let process = process::get_or_start(base)?;
+    let process = process?;
     thread::with(|state| {
         if state.transient.get() > 0 {
             return None;
@@ -223,9 +244,8 @@ fn process_of(block: *mut u8) -> Option<&'static Process> {
     process.heap.arena().page_of(block.addr()).map(|_| process)
 }
 
-fn allocates_transiently(base: usize) -> bool {
-    process::get_or_start(base).is_none()
-        || thread::with(|state: &ThreadState| state.transient.get() > 0)
+fn allocates_transiently(process: Option<&'static Process>) -> bool {
+    process.is_none() || thread::with(|state: &ThreadState| state.transient.get() > 0)
 }
 
 /// The heap gave nothing: the system's memory if there is no heap or the thread wants it so,

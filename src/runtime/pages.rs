@@ -18,9 +18,7 @@ use std::ptr::NonNull;
 #[must_use]
 pub(crate) fn alloc(bytes: usize) -> NonNull<u8> {
     let layout = layout(bytes);
-    let allocation = process::get().and_then(|process| {
-        global::allocate(process.heap.arena().base(), layout, Some(Purpose::Tracked))
-    });
+    let allocation = global::allocate(process::get(), layout, Some(Purpose::Tracked));
     let Some(allocation) = allocation else {
         // SAFETY: the layout's size is not zero.
         let block = unsafe { std::alloc::alloc_zeroed(layout) };

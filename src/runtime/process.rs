@@ -5,6 +5,7 @@ use crate::arena::{Arena, ArenaConfig, ReserveError};
 use crate::cow::Gate;
 use crate::heap::Heap;
 use crate::os::{self, ExitHook};
+use crate::runtime::ProcessHeap;
 use crate::runtime::opened::Opened;
 use crate::runtime::thread;
 use std::io;
@@ -41,8 +42,8 @@ pub(crate) enum StartError {
 
 /// The process's heap, made now if this is the first allocation. `None`: it cannot be had.
 #[inline]
-pub(super) fn get_or_start(base: usize) -> Option<&'static Process> {
-    PROCESS.get_or_init(|| start(base)).as_ref().ok()
+pub(super) fn get_or_start(heap: &ProcessHeap) -> Option<&'static Process> {
+    PROCESS.get_or_init(|| start(heap)).as_ref().ok()
 }
 
 /// The process's heap, if the process allocates from it.
@@ -57,9 +58,13 @@ pub(super) fn failure() -> Option<&'static StartError> {
 }
 
 #[cold]
-fn start(base: usize) -> Result<Process, StartError> {
-    let arena = Arena::reserve(ArenaConfig::process(base))?;
-    let heap = Heap::booting(arena, os::random_u64()).map_err(StartError::Lanes)?;
+fn start(heap: &ProcessHeap) -> Result<Process, StartError> {
+    let arena = Arena::reserve(ArenaConfig::process(heap.base()))?;
+    let seed = match heap.boot_seed() {
+        0 => os::random_u64(),
+        seed => seed,
+    };
+    let heap = Heap::booting(arena, seed).map_err(StartError::Lanes)?;
     os::at_fork(before_fork, after_fork_in_parent, after_fork_in_child)
         .map_err(StartError::Hooks)?;
     let exit_hook = ExitHook::new(thread::give_back).map_err(StartError::Hooks)?;
