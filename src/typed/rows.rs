@@ -78,7 +78,6 @@ unsafe impl<K: Key, V: Send> Send for Rows<K, V> {}
 // SAFETY: a shared `Rows` gives out shared slices and nothing more.
 unsafe impl<K: Key, V: Sync> Sync for Rows<K, V> {}
 
-// bound: V: Unshared, as for `Tracked`: neither atomics nor any other interior mutability.
 impl<K: Key, V> Rows<K, V> {
     /// An empty block of `pages` pages with `columns` columns of keys.
     ///

@@ -15,22 +15,16 @@ use std::ptr::NonNull;
 use crate::base::PAGE_SIZE;
 use crate::runtime::pages;
 
-/// What a value in tracked pages has to be: durable, and free of every interior mutability.
-///
-/// `Steady` is not enough, for it admits atomics: a store through `&AtomicU64` in a tracked
-/// page would be a write that nobody announced, and a snapshot would miss it.
-trait Unshared {}
-impl<T> Unshared for T {}
-
-/// Where the compiler will check it. Nothing is refused yet: every type is `Unshared`.
-const fn assert_unshared<T: Unshared>() {}
-
 /// An owning pointer to a value in pages of its own, of which writes are announced page by page.
 /// In this version every snapshot is a full one, and nothing makes use of the announcements.
 ///
 /// Reading derefs. Writing goes through [`write`](Self::write), the software write barrier:
 /// there is no `DerefMut`. A value takes at least one page (4 KiB), so this is for nodes and
 /// tables, not for small values.
+///
+/// A value that changes through `&T` (cells, locks, atomics) is not announced when it does. That
+/// harms nothing as long as every snapshot is a full one; a later version will refuse such values
+/// when a root with them is opened.
 ///
 /// ```
 /// let mut value = stillheap::Tracked::new([0_u32; 4]);
@@ -51,7 +45,6 @@ unsafe impl<T: Send> Send for Tracked<T> {}
 // SAFETY: a shared `Tracked<T>` gives out `&T` and nothing more.
 unsafe impl<T: Sync> Sync for Tracked<T> {}
 
-// bound: T: Unshared, once `Durable` can tell atomics from plain data.
 impl<T> Tracked<T> {
     /// Moves `value` to pages of its own. Does not return when memory is exhausted.
     ///
@@ -59,7 +52,6 @@ impl<T> Tracked<T> {
     #[must_use]
     pub fn new(value: T) -> Self {
         const { assert!(align_of::<T>() <= PAGE_SIZE, "alignment above a page") };
-        const { assert_unshared::<T>() };
         let place = pages::alloc(Self::BYTES).cast::<T>();
         // SAFETY: the block is at least `size_of::<T>()` long, page-aligned, and ours alone.
         unsafe { place.write(value) };
