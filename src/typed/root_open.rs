@@ -44,6 +44,19 @@ pub enum RootError {
         /// What is wrong with it.
         source: SchemaBytesError,
     },
+    /// The table's entry does not fit the type that its own schema tells of.
+    #[error(
+        "the entry of the root `{root}` is damaged: a value of {expected} bytes expected, {found} \
+         found; open an older copy of the heap"
+    )]
+    Entry {
+        /// The root's name.
+        root: String,
+        /// Bytes of the value, by its type.
+        expected: u64,
+        /// Bytes that the entry names.
+        found: u64,
+    },
     /// The stored value has pointers into an executable that is not this one.
     #[error("the root `{root}` cannot be used by this program: {source}")]
     Relink {
@@ -193,6 +206,10 @@ impl Heap {
             return Ok(cell);
         }
         self.compare(stored, kind)?;
+        let (expected, found) = (size_of::<Placed<T>>() as u64, stored.size);
+        if found != expected || stored.align as usize != align_of::<Placed<T>>() {
+            return Err(RootError::Entry { root: stored.name().to_owned(), expected, found });
+        }
         self.relink::<T>(registry, stored)?;
         Ok(enter::<T>(self.root_host(), registry, stored, kind, share))
     }
