@@ -28,7 +28,7 @@ fn not_for_ever() {
     #[allow(unsafe_code, reason = "sets an alarm")]
     // SAFETY: SIGALRM ends the process unless it has ended by then.
     unsafe {
-        libc::alarm(60)
+        libc::alarm(300)
     };
 }
 
