@@ -29,6 +29,10 @@ fn nothing_is_half_done_while_closed() {
                 }
             });
         }
+        // Each thread has begun.
+        while pairs.iter().any(|[left, _]| left.load(Relaxed) == 0) {
+            thread::yield_now();
+        }
         for _ in 0..2_000 {
             let closed = gate.close(|| passes.iter());
             for [left, right] in &pairs {
@@ -38,7 +42,6 @@ fn nothing_is_half_done_while_closed() {
         }
         stop.store(true, Relaxed);
     });
-    assert!(pairs.iter().all(|[left, _]| left.load(Relaxed) > 0));
 }
 
 /// A thread in a scope wants a lock whose holder enters a scope, or calls the allocator.
