@@ -266,6 +266,37 @@ fn damage(path: &Path, offset: u64) {
     file.write_all_at(&changed, offset + place as u64).expect("a changed byte");
 }
 
+/// Two good snapshots, and one of a heap whose superblock something has written into: its pages
+/// are as they were written, and yet it is not sound.
+#[allow(unsafe_code, reason = "writes where nobody may")]
+fn spoil_tables(dir: &Path) {
+    let heap = open(dir);
+    let counts: Root<Counts> = heap.root("counts").expect("a root");
+    for number in 0..2 {
+        counts.write(|counts| counts.insert("good".to_owned(), number));
+        durable(&heap);
+    }
+    let version: *mut u64 =
+        std::ptr::with_exposed_provenance_mut(ProcessHeap::DEFAULT_BASE + 0x1008);
+    // SAFETY: mapped and writable; that it is the allocator's own is the point.
+    unsafe { version.write(99) };
+    counts.write(|counts| counts.insert("bad".to_owned(), 1));
+    durable(&heap);
+    support::die();
+}
+
+fn after_spoiling(dir: &Path) {
+    let heap = open(dir);
+    let restored = heap.restored().expect("a snapshot");
+    assert_eq!((restored.number, restored.skipped.len()), (2, 1));
+    assert!(restored.skipped[0].reason.contains("version"), "{}", restored.skipped[0].reason);
+    let counts: Root<Counts> = heap.root("counts").expect("a root");
+    assert_eq!(counts.read(Clone::clone), BTreeMap::from([("good".to_owned(), 1)]));
+    heap.validate().expect("a sound heap");
+    counts.write(|counts| counts.insert("on".to_owned(), 2));
+    assert_eq!(durable(&heap).number, 4);
+}
+
 /// `transient` memory is the system's: it is in no snapshot, and may be freed anywhere.
 #[allow(unsafe_code, reason = "calls `transient`")]
 fn transient(dir: &Path) {
@@ -391,6 +422,8 @@ const ROLES: &[Role] = &[
     ("holder", holder),
     ("open_only", open_only),
     ("open_existing", open_existing),
+    ("spoil_tables", spoil_tables),
+    ("after_spoiling", after_spoiling),
     ("transient", transient),
     ("double_free", double_free),
     ("never_opened", never_opened),
@@ -411,6 +444,7 @@ fn main() {
         ("one_owner_at_a_time", one_owner_at_a_time),
         ("no_heap_there", no_heap_there),
         ("damaged_segments", damaged_segments),
+        ("damaged_tables_are_passed_over", || killed_pair("spoil_tables", "after_spoiling")),
         ("transient_memory_is_the_systems", || alone("transient")),
         ("a_double_free_is_fatal", a_double_free_is_fatal),
         ("a_process_that_never_opens", || alone("never_opened")),

@@ -99,6 +99,19 @@ pub enum ChooseError {
 /// # Errors
 /// [`ChooseError`]; never [`Choice::New`] in place of something damaged.
 pub fn choose<D: Dir>(dir: &D, host: &Host) -> Result<Choice<D::File>, ChooseError> {
+    choose_before(dir, host, u64::MAX)
+}
+
+/// As [`choose`], among the snapshots with numbers below `before`: for who finds that a
+/// snapshot's pages are not what they should be, though each is as it was written.
+///
+/// # Errors
+/// [`ChooseError`], also if there are no such snapshots.
+pub fn choose_before<D: Dir>(
+    dir: &D,
+    host: &Host,
+    before: u64,
+) -> Result<Choice<D::File>, ChooseError> {
     if inspect(dir)? == Contents::New {
         return Ok(Choice::New);
     }
@@ -114,7 +127,7 @@ pub fn choose<D: Dir>(dir: &D, host: &Host) -> Result<Choice<D::File>, ChooseErr
         return Ok(Choice::Empty(manifest));
     }
     let mut skipped = Vec::new();
-    for snapshot in manifest.snapshots.iter().rev() {
+    for snapshot in manifest.snapshots.iter().rev().filter(|snapshot| snapshot.number < before) {
         match open_chain(dir, &manifest, snapshot) {
             Ok((chain, report)) => {
                 let snapshot = snapshot.clone();

@@ -24,7 +24,7 @@ mod segment_reader;
 mod segment_writer;
 mod verify;
 
-pub use choose::{Chain, Choice, ChooseError, Skipped, Sound, choose};
+pub use choose::{Chain, Choice, ChooseError, Skipped, Sound, choose, choose_before};
 pub use codec::Defect;
 pub use extent::Extent;
 pub use header::SegmentHeader;

@@ -3,7 +3,7 @@
 
 use crate::base::PAGE_SIZE;
 use crate::heap::{AdoptError, CellRun};
-use crate::image::{ChooseError, Host, Machine, Sound, inspect};
+use crate::image::{ChooseError, Host, Machine, Skipped, Sound, inspect};
 use crate::os::{self, DirLock, DiskDir, DiskFile, LockError};
 use crate::runtime::handle::{Heap, Restored, SkippedSnapshot};
 use crate::runtime::keeper::{Keeper, tell};
@@ -115,9 +115,9 @@ impl ProcessHeap {
         let host = host_of(process);
         let heap_id = u128::from(os::random_u64()) << 64 | u128::from(os::random_u64());
         let opening = Store::open(dir, &host, heap_id, options.keep, options.create)?;
-        let Opening { store, image } = opening;
+        let Opening { mut store, image } = opening;
         let restored = match image {
-            Some(sound) => match restore(process, &sound, started) {
+            Some(sound) => match restore_newest(process, &mut store, sound, started) {
                 Err(OpenError::Collision { .. }) if options.restart_on_collision => {
                     return Err(os::restart_once().map_or(
                         OpenError::Collision { path: path.to_owned() },
@@ -198,6 +198,39 @@ fn host_of(process: &Process) -> Host {
     }
 }
 
+/// Restores the snapshot, or the newest older one whose tables are not damaged.
+fn restore_newest(
+    process: &'static Process,
+    store: &mut Store<DiskDir>,
+    newest: Sound<DiskFile>,
+    started: Instant,
+) -> Result<Restored, OpenError> {
+    let mut sound = newest;
+    let mut refused = Vec::new();
+    loop {
+        let error = match restore(process, &sound, started) {
+            Ok(mut restored) => {
+                refused.append(&mut restored.skipped);
+                restored.skipped = refused;
+                return Ok(restored);
+            }
+            Err(error) => error,
+        };
+        let OpenError::Image { source: AdoptError::Damage(_), .. } = &error else {
+            return Err(error);
+        };
+        let Ok(older) = store.older_than(&sound) else { return Err(error) };
+        refused.extend(sound.skipped.iter().map(skipped_snapshot));
+        let (number, reason) = (sound.snapshot.number, error.to_string());
+        refused.push(SkippedSnapshot { number, reason });
+        sound = older;
+    }
+}
+
+fn skipped_snapshot(skipped: &Skipped) -> SkippedSnapshot {
+    SkippedSnapshot { number: skipped.number, reason: skipped.reason.to_string() }
+}
+
 /// Maps the image and hands its cells to the allocator.
 fn restore(
     process: &'static Process,
@@ -234,14 +267,7 @@ fn restore(
         pages: record.pages,
         bytes: record.bytes,
         elapsed: started.elapsed(),
-        skipped: sound
-            .skipped
-            .iter()
-            .map(|skipped| SkippedSnapshot {
-                number: skipped.number,
-                reason: skipped.reason.to_string(),
-            })
-            .collect(),
+        skipped: sound.skipped.iter().map(skipped_snapshot).collect(),
     })
 }
 

@@ -7,7 +7,7 @@
 use crate::arena::Arena;
 use crate::image::{
     Choice, ChooseError, CommitError, Host, Identity, Manifest, SegmentInfo, SegmentKind,
-    SegmentRecord, SnapshotRecord, Sound, WriteError, choose, leftovers,
+    SegmentRecord, SnapshotRecord, Sound, WriteError, choose, choose_before, leftovers,
 };
 use crate::os::Dir;
 use crate::snapshot::Draft;
@@ -94,9 +94,27 @@ impl<D: Dir> Store<D> {
         let mut store = Self { dir, manifest, keep, pruned: Vec::new() };
         store.sweep();
         if let Some(sound) = &image {
-            store.forget(sound);
+            store.forget_skipped(sound);
         }
         Ok(Opening { store, image })
+    }
+
+    /// The newest sound snapshot before one whose contents were refused. That one, too, counts
+    /// no longer among those to be kept.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn older_than(&mut self, refused: &Sound<D::File>) -> Result<Sound<D::File>, ChooseError> {
+        let (host, number) = (self.manifest.identity.host(), refused.snapshot.number);
+        let path = self.dir.path_of("");
+        match choose_before(&self.dir, &host, number)? {
+            Choice::Sound(sound) => {
+                self.forget(|snapshot| snapshot == number);
+                self.forget_skipped(&sound);
+                Ok(sound)
+            }
+            _ => Err(ChooseError::NoneSound { path, skipped: Vec::new() }),
+        }
     }
 
     /// The number that the next snapshot gets.
@@ -170,16 +188,20 @@ impl<D: Dir> Store<D> {
 
     /// Forgets the damaged snapshots that were passed over, so that they do not count among
     /// those to be kept. Their files go when the next snapshot is durable.
-    fn forget(&mut self, sound: &Sound<D::File>) {
+    fn forget_skipped(&mut self, sound: &Sound<D::File>) {
+        self.forget(|number| sound.skipped.iter().any(|skipped| skipped.number == number));
+    }
+
+    fn forget(&mut self, damaged: impl Fn(u64) -> bool) {
         let manifest = &mut self.manifest;
-        let damaged = |number: u64| sound.skipped.iter().any(|skipped| skipped.number == number);
         manifest.snapshots.retain(|snapshot| !damaged(snapshot.number));
         let snapshots = &manifest.snapshots;
-        let (kept, pruned) = manifest.segments.drain(..).partition(|segment| {
+        let needed = |segment: &SegmentRecord| {
             snapshots.iter().any(|snapshot| snapshot.chain.contains(&segment.number))
-        });
+        };
+        let (kept, pruned): (Vec<_>, Vec<_>) = manifest.segments.drain(..).partition(needed);
         manifest.segments = kept;
-        self.pruned = pruned;
+        self.pruned.extend(pruned);
     }
 
     fn abandon(&self, info: &SegmentInfo, error: SaveError) -> SaveError {
