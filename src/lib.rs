@@ -37,7 +37,7 @@ mod xtree;
 
 #[cfg(not(loom))]
 pub use runtime::{
-    Event, Heap, OpenError, Options, ProcessHeap, Restored, Scope, SkippedSnapshot, SnapshotError,
+    Event, FreezeStats, Heap, OpenError, Options, ProcessHeap, Restored, Scope, SkippedSnapshot, SnapshotError,
     Stats, Still, StillInfo, transient,
 };
 #[cfg(not(loom))]

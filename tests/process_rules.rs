@@ -276,13 +276,31 @@ fn spoil_tables(dir: &Path) {
         counts.write(|counts| counts.insert("good".to_owned(), number));
         durable(&heap);
     }
-    let version: *mut u64 =
-        std::ptr::with_exposed_provenance_mut(ProcessHeap::DEFAULT_BASE + 0x1008);
+    let version: *mut u64 = std::ptr::with_exposed_provenance_mut(superblock() + 8);
     // SAFETY: mapped and writable; that it is the allocator's own is the point.
     unsafe { version.write(99) };
     counts.write(|counts| counts.insert("bad".to_owned(), 1));
     durable(&heap);
     support::die();
+}
+
+/// Where the allocator's superblock lies: it begins a page of some writable mapping.
+#[allow(unsafe_code, reason = "reads what is mapped")]
+fn superblock() -> usize {
+    let maps = fs::read_to_string("/proc/self/maps").expect("the mappings");
+    let writable = maps.lines().filter(|line| line.contains(" rw-p 00000000 00:00 0"));
+    let ranges = writable.filter_map(|line| {
+        let (start, end) = line.split_once(' ')?.0.split_once('-')?;
+        let number = |digits| usize::from_str_radix(digits, 16).ok();
+        Some(number(start)?..number(end)?)
+    });
+    let mut pages = ranges.filter(|range| range.len() <= 64 << 20).flat_map(|r| r.step_by(4096));
+    let is_it = |page: &usize| {
+        let first: *const u64 = std::ptr::with_exposed_provenance(*page);
+        // SAFETY: a page of a readable mapping.
+        unsafe { first.read_volatile() == u64::from_le_bytes(*b"stillsup") }
+    };
+    pages.find(is_it).expect("a superblock")
 }
 
 fn after_spoiling(dir: &Path) {

@@ -3,12 +3,19 @@
 //! Nothing in them is believed: every entry is checked before it is used, and a cell whose
 //! tables contradict themselves is refused as a whole. What the heap keeps in page entries
 //! and live maps it checks itself.
+#![allow(unsafe_code, reason = "copies tables from where an image has been mapped")]
 
 use crate::arena::Arena;
-use crate::arena::layout::{CELL_MAGIC, ChunkKind, PageEntry, PageTag, Purpose};
+use crate::arena::layout::{CELL_MAGIC, ChunkKind, PageEntry, PageTag, Purpose, SLOT_SIZE};
 use crate::base::sync::Ordering::Relaxed;
-use crate::base::{self, CHUNKS_PER_CELL, CellIndex, ChunkIndex, PAGES_PER_CELL, PAGES_PER_CHUNK};
+use crate::base::{
+    self, CELL_SIZE, CHUNKS_PER_CELL, CellIndex, ChunkIndex, PAGE_SIZE, PAGES_PER_CELL,
+    PAGES_PER_CHUNK,
+};
+use crate::cow::CellKind;
+use crate::os::map::{self, Protection};
 use std::io;
+use std::ptr;
 
 /// What is wrong with a cell's tables.
 #[derive(Debug, thiserror::Error)]
@@ -75,27 +82,37 @@ pub enum CellDamage {
 
 impl Arena {
     /// Takes in the cell (or span) that starts at `cell`, whose memory the caller has mapped,
-    /// `mapped_cells` cells of it. Gives the number of cells in the span.
+    /// `mapped_cells` cells of it. Its tables are copied from where the image has them. Gives
+    /// the number of cells in the span.
     ///
     /// On an error the cell is not live; its memory stays the caller's.
     ///
     /// # Errors
     /// See [`CellDamage`].
-    pub(crate) fn adopt_cell(&self, cell: CellIndex, mapped_cells: u32) -> Result<u32, CellDamage> {
+    pub(crate) fn adopt_cell(
+        &self,
+        cell: CellIndex,
+        mapped_cells: u32,
+        file_backed: bool,
+    ) -> Result<u32, CellDamage> {
         let memory = |source| CellDamage::Memory { cell: cell.0, source };
-        self.side.commit_notes(cell).map_err(memory)?;
+        self.commit_tables(cell, 1).map_err(memory)?;
+        self.copy_tables(cell);
         // Live for a moment, so that its tables can be read.
         self.make_live(cell, 1);
         let span = self.check_cell(cell, mapped_cells);
         if let Ok(span) = span {
             for later in 1..span {
                 let later = CellIndex(cell.0 + later);
-                if let Err(source) = self.side.commit_notes(later) {
+                let committed = self.cow().commit_cells(later, 1, self.kind_of_cell(cell));
+                if let Err(source) = committed.and_then(|()| self.side.commit_notes(later)) {
                     self.set_cell_state(cell, 0);
                     return Err(memory(source));
                 }
             }
             self.make_live(cell, span);
+            let kind = self.kind_of_cell(cell);
+            self.cow().add_restored_cells(cell, span, kind, file_backed);
             self.enter_side(cell);
         } else {
             self.set_cell_state(cell, 0);
@@ -103,12 +120,41 @@ impl Arena {
         span
     }
 
-    /// Marks the chunks of an adopted cell as mappings of a file.
-    pub(crate) fn mark_file_backed(&self, cell: CellIndex, cells: u32) {
-        let first = cell.first_chunk().0;
-        for chunk in first..first + cells * CHUNKS_PER_CELL {
-            self.side.file_backed().set(chunk);
+    /// Copies a cell's tables from its first chunk, where an image has been mapped.
+    fn copy_tables(&self, cell: CellIndex) {
+        let mapped = self.base() + cell.offset();
+        let tables = self.tables_address(cell);
+        let copy = |offset: usize, len: usize| {
+            let from: *const u8 = ptr::with_exposed_provenance(mapped + offset);
+            let to: *mut u8 = ptr::with_exposed_provenance_mut(tables + offset);
+            // SAFETY: the cell's memory is mapped, says the caller, its tables have been
+            // committed, and nobody refers to either yet.
+            unsafe { ptr::copy_nonoverlapping(from, to, len) };
+        };
+        copy(0, SLOT_SIZE);
+        for place in 1..CHUNKS_PER_CELL as usize {
+            let slot = place * SLOT_SIZE;
+            copy(slot, PAGE_SIZE);
+            let kind: *const u32 = ptr::with_exposed_provenance(tables + slot);
+            // SAFETY: the page that has just been copied.
+            if unsafe { kind.read() } != ChunkKind::Free as u32 {
+                copy(slot + PAGE_SIZE, SLOT_SIZE - PAGE_SIZE);
+            }
         }
+    }
+
+    /// Write-protects consecutive adopted cells that are mappings of a file, if they are
+    /// guarded: a chunk's first write then gives it memory of its own.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(crate) fn protect_adopted(&self, first: CellIndex, count: u32) -> io::Result<()> {
+        if self.kind_of_cell(first) == CellKind::Tracked {
+            return Ok(());
+        }
+        let (start, len) = (self.base() + first.offset(), count as usize * CELL_SIZE);
+        // SAFETY: cells that have just been adopted, of which nobody has a reference yet.
+        unsafe { map::protect(start, len, Protection::ReadOnly) }
     }
 
     /// Undoes [`Arena::adopt_cell`]: the cell becomes bare address space.
@@ -153,11 +199,9 @@ impl Arena {
             return Err(CellDamage::Misplaced { cell: number, found });
         }
         let span = header.span.load(Relaxed);
-        let space_end = match number < self.main_cells().end {
-            true => self.main_cells().end,
-            false => self.boot_cells().end,
-        };
-        if span == 0 || span > mapped_cells || number + span > space_end {
+        let main = number < self.main_cells().end;
+        let area_end = self.config().area(main, self.kind_of_cell(cell)).end;
+        if span == 0 || span > mapped_cells || span > area_end - number {
             return Err(CellDamage::Span { cell: number, span });
         }
         let mut chunks = Self::data_chunks(cell);
@@ -244,7 +288,11 @@ impl Arena {
         let purpose = slot.entry.purpose.load(Relaxed);
         let decoded =
             ChunkKind::decode(kind).ok_or_else(|| damage(chunk, "unknown kind", kind.into()))?;
-        Purpose::decode(purpose).ok_or_else(|| damage(chunk, "unknown purpose", purpose.into()))?;
+        let of = Purpose::decode(purpose)
+            .ok_or_else(|| damage(chunk, "unknown purpose", purpose.into()))?;
+        if decoded != ChunkKind::Free && of.kind() != self.kind_of_cell(chunk.cell()) {
+            return Err(damage(chunk, "its purpose has no place in that area", purpose.into()));
+        }
         Ok(decoded)
     }
 

@@ -4,26 +4,36 @@
 //! random, so that a process and the image that it will open hardly ever want the same cell.
 #![allow(unsafe_code, reason = "gives memory to cells and takes it back")]
 
-use crate::arena::layout::CELL_MAGIC;
+use crate::arena::layout::{CELL_MAGIC, CellHeader};
 use crate::arena::side::{HEAD, LOST, PLAIN, UNUSED};
 use crate::arena::{Arena, Space};
 use crate::base::sync::Ordering::Relaxed;
-use crate::base::{CELL_SIZE, CHUNK_SIZE, CHUNKS_PER_CELL, CellIndex, ChunkIndex};
+use crate::base::{CELL_SIZE, CHUNK_SIZE, CellIndex, ChunkIndex};
+use crate::cow::CellKind;
 use crate::os::map;
 use std::io;
+use std::ops::Range;
 
 /// Random places tried in the boot space before a search in order.
 const BOOT_TRIES: u32 = 64;
 
 impl Space {
     /// Claims `count` consecutive unused cells of the window as one span and makes them live.
-    pub(super) fn claim_cells(&mut self, arena: &Arena, count: u32) -> Option<CellIndex> {
-        let first = match self.in_main(arena) {
-            true => self.lowest_unused(arena, count)?,
-            false => self.random_unused(arena, count)?,
+    pub(super) fn claim_cells(
+        &mut self,
+        arena: &Arena,
+        kind: CellKind,
+        count: u32,
+    ) -> Option<CellIndex> {
+        let window = self.window(arena, kind);
+        let first = match self.in_main() {
+            true => lowest_unused(arena, window, count)?,
+            false => self.random_unused(arena, window, count)?,
         };
         arena.commit_cells(first, count).ok()?;
         arena.make_live(first, count);
+        arena.cow().add_cells(first, count, kind);
+        arena.announce_header(first, 0, size_of::<CellHeader>());
         let header = arena.cell_header(first)?;
         header.magic.store(CELL_MAGIC, Relaxed);
         header.cell.store(first.0, Relaxed);
@@ -39,7 +49,8 @@ impl Space {
     /// # Errors
     /// What the system says when it refuses the memory.
     pub fn claim_first_cell(&mut self, arena: &Arena) -> io::Result<()> {
-        let cell = self.claim_cells(arena, 1).ok_or(io::ErrorKind::OutOfMemory)?;
+        let claimed = self.claim_cells(arena, CellKind::Guarded, 1);
+        let cell = claimed.ok_or(io::ErrorKind::OutOfMemory)?;
         if cell.0 == 0 { Ok(()) } else { Err(io::ErrorKind::AlreadyExists.into()) }
     }
 
@@ -52,27 +63,21 @@ impl Space {
         arena.abandon_cells(head, count);
     }
 
-    fn lowest_unused(&self, arena: &Arena, count: u32) -> Option<CellIndex> {
-        let mut run = 0;
-        for cell in self.window.clone() {
-            run = if arena.is_live(CellIndex(cell)) { 0 } else { run + 1 };
-            if run == count {
-                return Some(CellIndex(cell + 1 - count));
-            }
-        }
-        None
-    }
-
-    fn random_unused(&mut self, arena: &Arena, count: u32) -> Option<CellIndex> {
-        let places = (self.window.end - self.window.start).checked_sub(count - 1)?;
+    fn random_unused(
+        &mut self,
+        arena: &Arena,
+        window: Range<u32>,
+        count: u32,
+    ) -> Option<CellIndex> {
+        let places = (window.end - window.start).checked_sub(count - 1).filter(|&n| n > 0)?;
         for _ in 0..BOOT_TRIES {
             let random = u32::try_from(self.next_random() >> 32).unwrap_or(0);
-            let first = self.window.start + random % places.max(1);
+            let first = window.start + random % places;
             if (first..first + count).all(|cell| !arena.is_live(CellIndex(cell))) {
                 return Some(CellIndex(first));
             }
         }
-        self.lowest_unused(arena, count)
+        lowest_unused(arena, window, count)
     }
 
     /// splitmix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014).
@@ -85,21 +90,34 @@ impl Space {
     }
 }
 
+fn lowest_unused(arena: &Arena, window: Range<u32>, count: u32) -> Option<CellIndex> {
+    let mut run = 0;
+    for cell in window {
+        run = if arena.is_live(CellIndex(cell)) { 0 } else { run + 1 };
+        if run == count {
+            return Some(CellIndex(cell + 1 - count));
+        }
+    }
+    None
+}
+
 impl Arena {
     /// Gives memory to cells that are about to go live.
     pub(super) fn commit_cells(&self, first: CellIndex, count: u32) -> io::Result<()> {
         let (start, len) = (self.base() + first.offset(), count as usize * CELL_SIZE);
         // SAFETY: unused cells of the reservation; nobody has a pointer into them.
         unsafe { map::commit(start, len)? };
-        self.advise(first, count);
-        (first.0..first.0 + count).try_for_each(|cell| self.side.commit_notes(CellIndex(cell)))
+        map::advise_huge(start, len, true);
+        self.commit_tables(first, count)
     }
 
-    /// Huge pages for data, small ones for metadata, of which little is touched.
-    pub(super) fn advise(&self, first: CellIndex, count: u32) {
-        let (start, len) = (self.base() + first.offset(), count as usize * CELL_SIZE);
-        map::advise_huge(start, CHUNK_SIZE, false);
-        map::advise_huge(start + CHUNK_SIZE, len - CHUNK_SIZE, true);
+    /// Gives memory to the tables of cells that are about to go live: all zero. They stay on
+    /// small pages, since little of them is touched.
+    pub(super) fn commit_tables(&self, first: CellIndex, count: u32) -> io::Result<()> {
+        // SAFETY: the first cell's tables, which nobody refers to.
+        unsafe { map::commit(self.tables_address(first), CHUNK_SIZE)? };
+        self.cow().commit_cells(first, count, self.kind_of_cell(first))?;
+        (first.0..first.0 + count).try_for_each(|cell| self.side.commit_notes(CellIndex(cell)))
     }
 
     /// Sets the states of a cell, or of a span.
@@ -114,32 +132,24 @@ impl Arena {
     /// the caller's to clear.
     pub(super) fn abandon_cells(&self, first: CellIndex, count: u32) {
         let (start, len) = (self.base() + first.offset(), count as usize * CELL_SIZE);
+        self.cow().remove_cells(first, count);
         // SAFETY: the cells' blocks have all been freed, so nothing refers to their contents.
-        let taken = unsafe { map::decommit(start, len) };
+        let taken = unsafe { map::decommit(start, len) }
+            // SAFETY: as above, and a heap without a block in a cell does not look at its tables.
+            .and_then(|()| unsafe { map::decommit(self.tables_address(first), CHUNK_SIZE) });
         // What the system would not take back still has its old contents: it is lost for good,
         // since who claims a cell relies on zeros.
         let state = if taken.is_ok() { UNUSED } else { LOST };
         for cell in (first.0..first.0 + count).map(CellIndex) {
             self.set_cell_state(cell, state);
-            for chunk in (0..CHUNKS_PER_CELL).filter(|_| state == UNUSED) {
-                self.side.file_backed().clear(cell.first_chunk().0 + chunk);
-            }
         }
     }
 
     /// Takes the memory of a free chunk back; it reads as zero afterwards.
     pub(super) fn drop_memory(&self, chunk: ChunkIndex) {
         let start = self.chunk_address(chunk);
-        if self.side.file_backed().get(chunk.0) {
-            // SAFETY: the chunk is free: nothing refers to it. A file mapping must be replaced,
-            // not discarded, or the file's bytes would show again.
-            let renewed = unsafe { map::renew(start, CHUNK_SIZE) };
-            if renewed.is_ok() {
-                self.side.file_backed().clear(chunk.0);
-                map::advise_huge(start, CHUNK_SIZE, true);
-                return;
-            }
-            return self.wipe(chunk);
+        if self.cow().is_file_backed(chunk) {
+            return self.renew_memory(chunk);
         }
         // SAFETY: the chunk is free and anonymous.
         if unsafe { map::discard(start, CHUNK_SIZE) }.is_err() {
@@ -147,8 +157,22 @@ impl Arena {
         }
     }
 
+    /// Gives a free chunk that is part of a file's mapping fresh memory. The mapping must be
+    /// replaced, not discarded, or the file's bytes would show again.
+    pub(super) fn renew_memory(&self, chunk: ChunkIndex) {
+        let start = self.chunk_address(chunk);
+        // SAFETY: the chunk is free: nothing refers to it.
+        if unsafe { map::renew(start, CHUNK_SIZE) }.is_ok() {
+            self.cow().note_renewed(chunk);
+            map::advise_huge(start, CHUNK_SIZE, true);
+        } else {
+            self.wipe(chunk);
+        }
+    }
+
     /// Zeroes a free chunk by hand, where the system refused to.
     fn wipe(&self, chunk: ChunkIndex) {
+        self.cow().open(chunk);
         let start = self.pointer(chunk.first_page());
         // SAFETY: the chunk is mapped, writable and free.
         unsafe { start.write_bytes(0, CHUNK_SIZE) };

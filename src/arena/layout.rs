@@ -6,6 +6,7 @@
 
 use crate::base::sync::{AtomicU32, AtomicU64};
 use crate::base::{CHUNK_SIZE, CHUNKS_PER_CELL, PAGE_SIZE, PAGES_PER_CHUNK};
+use crate::cow::CellKind;
 use static_assertions::const_assert_eq;
 use std::mem::{offset_of, size_of};
 
@@ -108,6 +109,12 @@ pub enum Purpose {
 impl Purpose {
     /// All of them, in the order of their numbers.
     pub const ALL: [Self; 3] = [Self::Ambient, Self::Scoped, Self::Tracked];
+
+    /// How writes to such memory are noticed.
+    #[must_use]
+    pub fn kind(self) -> CellKind {
+        if self == Self::Tracked { CellKind::Tracked } else { CellKind::Guarded }
+    }
 
     /// The purpose with that number.
     #[must_use]

@@ -2,8 +2,9 @@
 //! say which of them are in use.
 //!
 //! ```text
-//! arena  | main space: cells 0 ..                       | boot space: the last cells |
-//! cell   | chunk 0: metadata, 32 slots of 64 KiB | chunk 1 | chunk 2 | ... | chunk 31 |
+//! arena  | main space: guarded | tracked                | boot space: guarded | tracked |
+//! cell   | chunk 0: its tables' place in images          | chunk 1 | ... | chunk 31 |
+//! tables | slot 0 | slot 1 | ... | slot 31                32 slots of 64 KiB for each cell |
 //! slot 0 | cell header; in cell 0 also the superblock and the root table              |
 //! slot n | chunk entry | page entries | live bits | remote bits                       |
 //! ```
@@ -27,6 +28,9 @@ pub use adopt::CellDamage;
 pub use layout::{
     BLOCK_MIN, CELL_MAGIC, CellHeader, ChunkEntry, ChunkKind, PageEntry, PageTag, Purpose,
     SLOT_SIZE, Slot,
+};
+pub use saved::{
+    FrozenEntry, TablePage, first_table_page, frozen_span, later_table_pages,
 };
 pub use reserve::{Arena, ArenaConfig, ReserveError};
 pub use side::SlabNote;

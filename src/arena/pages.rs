@@ -31,7 +31,7 @@ impl Space {
     /// Gives back `count` pages from `first` on; the chunk too, if it was the last run in it.
     pub fn give_pages(&mut self, arena: &Arena, first: PageIndex, count: u32) {
         let chunk = first.chunk();
-        let Some(slot) = arena.slot(chunk) else { return };
+        let Some(slot) = arena.slot_for_write(chunk) else { return };
         base::fill(&slot.entry.used, first.within_chunk(), count, false);
         for page in first.within_chunk()..first.within_chunk() + count {
             slot.pages[page as usize].store(PageEntry::NONE.encode(), Relaxed);
@@ -73,7 +73,7 @@ impl Space {
         count: u32,
         align: u32,
     ) -> Option<PageIndex> {
-        let window = self.chunk_window();
+        let window = self.chunk_window(arena, purpose.kind());
         let roomy = arena.side.roomy(purpose);
         let mut from = window.start;
         while let Some(number) = roomy.next_set(from).filter(|&number| number < window.end) {
@@ -104,7 +104,7 @@ impl Arena {
         count: u32,
         entry: impl Fn(u32) -> PageEntry,
     ) {
-        let Some(slot) = self.slot(first.chunk()) else { return };
+        let Some(slot) = self.slot_for_write(first.chunk()) else { return };
         base::fill(&slot.entry.used, first.within_chunk(), count, true);
         for place in 0..count {
             let page = (first.within_chunk() + place) as usize;

@@ -7,10 +7,22 @@ use crate::base::sync::{AtomicU64, Ordering};
 use crate::base::{
     CELL_SIZE, CHUNK_SIZE, CHUNKS_PER_CELL, CellIndex, ChunkIndex, PAGE_SIZE, PageIndex,
 };
+use crate::cow::{CellKind, Engine};
 use crate::os::map::{self, Reservation};
 use std::io;
+use std::mem::offset_of;
 use std::ops::Range;
 use std::ptr::{self, NonNull};
+
+/// Pages of a slot, and where in it the maps begin.
+pub(super) const SLOT_PAGES: u32 = 16;
+pub(super) const LIVE_PAGE: u32 = 4;
+pub(super) const REMOTE_PAGE: u32 = 8;
+const WORDS_PER_PAGE: usize = PAGE_SIZE / 8;
+
+static_assertions::const_assert_eq!(SLOT_PAGES as usize * PAGE_SIZE, SLOT_SIZE);
+static_assertions::const_assert_eq!(LIVE_PAGE as usize * PAGE_SIZE, offset_of!(Slot, live));
+static_assertions::const_assert_eq!(REMOTE_PAGE as usize * PAGE_SIZE, offset_of!(Slot, remote));
 
 /// Where an arena lies and how it is divided.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -34,6 +46,19 @@ impl ArenaConfig {
     #[must_use]
     pub const fn cells(&self) -> u32 {
         self.main_cells + self.boot_cells
+    }
+
+    /// The cells of the main space (or of the boot space) that hold memory of a kind: its last
+    /// quarter is for tracked memory. So each kind lies together, and what is guarded can be
+    /// write-protected with few calls.
+    #[must_use]
+    pub const fn area(&self, main: bool, kind: CellKind) -> Range<u32> {
+        let space = if main { 0..self.main_cells } else { self.main_cells..self.cells() };
+        let tracked = space.end - (space.end - space.start) / 4;
+        match kind {
+            CellKind::Guarded => space.start..tracked,
+            CellKind::Tracked => tracked..space.end,
+        }
     }
 
     /// Bytes in all.
@@ -77,11 +102,15 @@ pub enum ReserveError {
     },
 }
 
-/// A reserved address range with its side table.
+/// A reserved address range with its tables.
 pub struct Arena {
     range: Reservation,
+    /// The cells' tables: of each as much as its first chunk would hold, in whose place they
+    /// are saved. They lie elsewhere because that chunk is guarded, and they are not.
+    tables: Reservation,
     config: ArenaConfig,
     pub(super) side: Side,
+    cow: Engine,
 }
 
 impl Arena {
@@ -107,10 +136,28 @@ impl Arena {
             io::ErrorKind::AlreadyExists => ReserveError::Taken { base, len },
             _ => ReserveError::Refused { len, source },
         })?;
-        let side =
-            Side::new(config.cells()).map_err(|source| ReserveError::Refused { len, source })?;
+        let refused = |source| ReserveError::Refused { len, source };
         let config = ArenaConfig { base: range.start(), ..config };
-        Ok(Self { range, config, side })
+        let side = Side::new(config.cells()).map_err(refused)?;
+        let tables = Reservation::anywhere(config.cells() as usize * CHUNK_SIZE, CHUNK_SIZE)
+            .map_err(refused)?;
+        let cow =
+            Engine::new(range.start(), config.cells(), tables.start()).map_err(refused)?;
+        Ok(Self { range, tables, config, side, cow })
+    }
+
+    /// The copy-on-write engine.
+    #[inline]
+    #[must_use]
+    pub fn cow(&self) -> &Engine {
+        &self.cow
+    }
+
+    /// Whether a cell's memory is guarded or tracked: its place says so.
+    #[must_use]
+    pub fn kind_of_cell(&self, cell: CellIndex) -> CellKind {
+        let tracked = |main| self.config.area(main, CellKind::Tracked).contains(&cell.0);
+        if tracked(true) || tracked(false) { CellKind::Tracked } else { CellKind::Guarded }
     }
 
     /// Where it lies and how it is divided.
@@ -170,13 +217,56 @@ impl Arena {
         if (state != PLAIN && state != HEAD) || chunk.within_cell() == 0 {
             return None;
         }
-        let address =
-            self.config.base + chunk.cell().offset() + chunk.within_cell() as usize * SLOT_SIZE;
+        let address = self.tables.start() + chunk.0 as usize * SLOT_SIZE;
         let slot: *const Slot = ptr::with_exposed_provenance(address);
-        // SAFETY: a live cell's metadata chunk is mapped and readable and writable; a Slot is
+        // SAFETY: a live cell's tables are mapped and readable and writable; a Slot is
         // made of atomics and bytes, valid whatever they hold. The cell stays live as long as
         // a block lies in it, which every caller's block or lock sees to.
         Some(unsafe { &*slot })
+    }
+
+    /// The same, for changing the chunk's entry and those of its pages.
+    #[must_use]
+    pub(super) fn slot_for_write(&self, chunk: ChunkIndex) -> Option<&Slot> {
+        let slot = self.slot(chunk)?;
+        self.cow.announce_table(chunk.0 * SLOT_PAGES);
+        Some(slot)
+    }
+
+    /// To be called before words `first..first + count` of a chunk's live map are written.
+    #[inline]
+    pub fn announce_live(&self, chunk: ChunkIndex, first: usize, count: usize) {
+        self.announce_words(chunk, LIVE_PAGE, first, count);
+    }
+
+    /// The same for the map of remote frees.
+    #[inline]
+    pub fn announce_remote(&self, chunk: ChunkIndex, first: usize, count: usize) {
+        self.announce_words(chunk, REMOTE_PAGE, first, count);
+    }
+
+    #[inline]
+    fn announce_words(&self, chunk: ChunkIndex, map: u32, first: usize, count: usize) {
+        let page = |word: usize| {
+            let page = u32::try_from(word / WORDS_PER_PAGE).unwrap_or(0);
+            chunk.0 * SLOT_PAGES + map + page
+        };
+        for table in page(first)..=page(first + count.max(1) - 1) {
+            self.cow.announce_table(table);
+        }
+    }
+
+    /// To be called before bytes of a cell's header slot are written.
+    pub fn announce_header(&self, cell: CellIndex, offset: usize, len: usize) {
+        let first = cell.first_chunk().0 * SLOT_PAGES;
+        for page in offset / PAGE_SIZE..(offset + len).div_ceil(PAGE_SIZE) {
+            self.cow.announce_table(first + u32::try_from(page).unwrap_or(0));
+        }
+    }
+
+    /// Where a cell's tables lie.
+    pub(super) fn tables_address(&self, cell: CellIndex) -> usize {
+        self.tables.start() + cell.0 as usize * CHUNK_SIZE
     }
 
     /// The header of a live cell that has one.
@@ -187,7 +277,7 @@ impl Arena {
             return None;
         }
         let header: *const CellHeader =
-            ptr::with_exposed_provenance(self.config.base + cell.offset());
+            ptr::with_exposed_provenance(self.tables_address(cell));
         // SAFETY: as in `slot`.
         Some(unsafe { &*header })
     }
@@ -205,7 +295,7 @@ impl Arena {
             && offset.is_multiple_of(8)
             && offset.checked_add(count.checked_mul(8)?)? <= SLOT_SIZE;
         let words: *const AtomicU64 =
-            ptr::with_exposed_provenance(self.config.base + cell.offset() + offset);
+            ptr::with_exposed_provenance(self.tables_address(cell) + offset);
         // SAFETY: within the header slot, as just checked; otherwise as in `slot`.
         fits.then(|| unsafe { std::slice::from_raw_parts(words, count) })
     }

@@ -1,88 +1,112 @@
-//! Which pages a snapshot has to save: the metadata of chunks in use, and the pages in use.
+//! Which pages a snapshot has to save, read from the tables as they were frozen: the tables of
+//! chunks in use, and the pages in use. The tables may have changed since; so what is read
+//! here are bytes, wherever they come from.
 
 use crate::arena::Arena;
-use crate::arena::layout::{ChunkKind, SLOT_SIZE};
-use crate::base::sync::Ordering::Relaxed;
+use crate::arena::layout::{ChunkKind, Purpose};
+use crate::arena::reserve::{LIVE_PAGE, SLOT_PAGES};
 use crate::base::{
     CHUNKS_PER_CELL, CellIndex, ChunkIndex, PAGE_SIZE, PAGES_PER_CHUNK, PageIndex, PageRun,
 };
 
-const SLOT_PAGES: u32 = 16;
-static_assertions::const_assert_eq!(SLOT_PAGES as usize * PAGE_SIZE, SLOT_SIZE);
+/// The first page of a slot: the cell's header, or a chunk's entry and those of its pages.
+pub type TablePage = [u8; PAGE_SIZE];
 
-impl Arena {
-    /// The cells that a snapshot holds: live ones in which any chunk is in use, and cell 0.
-    /// A cell without one holds nothing that anybody could refer to.
-    pub fn saved_cells(&self) -> impl Iterator<Item = CellIndex> {
-        self.live_cells().filter(|&cell| {
-            cell.0 == 0
-                || Self::data_chunks(cell)
-                    .any(|chunk| self.kind(chunk).is_some_and(|kind| kind != ChunkKind::Free))
-        })
+/// A chunk's entry, as it was frozen.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FrozenEntry {
+    /// What the chunk is used for.
+    pub kind: ChunkKind,
+    /// Which memory lies in it.
+    pub purpose: Purpose,
+    run_pages: u32,
+    offset: u32,
+    used: [u64; 8],
+}
+
+/// Where a cell's tables have their first page of a chunk (0: of the cell itself), by its
+/// number in images.
+#[must_use]
+pub fn first_table_page(cell: CellIndex, place: u32) -> PageIndex {
+    PageIndex(cell.first_page().0 + place * SLOT_PAGES)
+}
+
+/// The other pages of such a slot that can hold anything but zeros. The cell's own slot has the
+/// superblock and the root table there.
+pub fn later_table_pages(cell: CellIndex, place: u32) -> impl Iterator<Item = PageIndex> {
+    let first = first_table_page(cell, place).0;
+    let superblock = if place == 0 { 1..2 } else { 1..1 };
+    superblock.chain(LIVE_PAGE..LIVE_PAGE + 8).map(move |page| PageIndex(first + page))
+}
+
+/// Cells in the span that begins with that header.
+#[must_use]
+pub fn frozen_span(header: &TablePage) -> u32 {
+    word(header, 12)
+}
+
+impl FrozenEntry {
+    /// The entry in the first page of a chunk's slot. Values that no entry has are those of a
+    /// free chunk.
+    #[must_use]
+    pub fn of(page: &TablePage) -> Self {
+        let used = |index: usize| {
+            let at = 16 + index * 8;
+            u64::from(word(page, at)) | u64::from(word(page, at + 4)) << 32
+        };
+        Self {
+            kind: ChunkKind::decode(word(page, 0)).unwrap_or(ChunkKind::Free),
+            purpose: Purpose::decode(word(page, 4)).unwrap_or(Purpose::Ambient),
+            run_pages: word(page, 8),
+            offset: word(page, 12),
+            used: std::array::from_fn(used),
+        }
     }
 
-    /// Calls `save` for the runs of pages of a cell that a snapshot holds, in address order.
-    /// Stops at the first error.
-    ///
-    /// # Errors
-    /// What `save` gives.
-    pub fn for_saved_runs<E>(
-        &self,
-        cell: CellIndex,
-        mut save: impl FnMut(PageRun) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let slots = cell.first_page().0;
-        save(PageRun { first: PageIndex(slots), count: SLOT_PAGES })?;
-        for chunk in Self::data_chunks(cell) {
-            if self.kind(chunk).is_some_and(|kind| kind != ChunkKind::Free) {
-                let first = PageIndex(slots + chunk.within_cell() * SLOT_PAGES);
-                save(PageRun { first, count: SLOT_PAGES })?;
+    /// The pages in use that this entry tells of: of a paged chunk, or of the large block that
+    /// begins in it (without its tail, of which its own chunk's entry tells). `span` is the
+    /// number of cells in the chunk's span.
+    #[must_use]
+    pub fn runs(&self, chunk: ChunkIndex, span: u32) -> Vec<PageRun> {
+        match self.kind {
+            ChunkKind::Paged => self.paged_runs(chunk),
+            ChunkKind::LargeHead => {
+                let first = PageIndex(chunk.first_page().0 + self.offset);
+                let tail = if span == 1 { self.run_pages % PAGES_PER_CHUNK } else { 0 };
+                vec![PageRun { first, count: self.run_pages - tail }]
             }
+            ChunkKind::Free | ChunkKind::LargeBody => Vec::new(),
         }
-        for chunk in Self::data_chunks(cell) {
-            match self.kind(chunk) {
-                Some(ChunkKind::Paged) => self.paged_runs(chunk, &mut save)?,
-                Some(ChunkKind::LargeHead) => save(self.large_run(chunk))?,
-                _ => {}
-            }
-        }
-        Ok(())
     }
 
-    fn paged_runs<E>(
-        &self,
-        chunk: ChunkIndex,
-        save: &mut impl FnMut(PageRun) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let used = self.used_pages(chunk).unwrap_or_default();
-        let is_used = |page: u32| used[(page / 64) as usize] >> (page % 64) & 1 == 1;
+    fn paged_runs(&self, chunk: ChunkIndex) -> Vec<PageRun> {
+        let first = chunk.first_page().0;
+        let is_used = |page: u32| self.used[(page / 64) as usize] >> (page % 64) & 1 == 1;
+        let mut runs = Vec::new();
         let mut page = 0;
         while page < PAGES_PER_CHUNK {
             let end = (page..PAGES_PER_CHUNK).find(|&p| !is_used(p)).unwrap_or(PAGES_PER_CHUNK);
             if end > page {
-                save(PageRun { first: PageIndex(chunk.first_page().0 + page), count: end - page })?;
+                runs.push(PageRun { first: PageIndex(first + page), count: end - page });
             }
             page = end + 1;
         }
-        Ok(())
+        runs
     }
+}
 
-    /// The pages of a large block, without its tail, which its own chunk's map shows.
-    fn large_run(&self, head: ChunkIndex) -> PageRun {
-        let Some(slot) = self.slot(head) else {
-            return PageRun { first: head.first_page(), count: 0 };
-        };
-        let pages = slot.entry.run_pages.load(Relaxed);
-        let first = PageIndex(head.first_page().0 + slot.entry.offset.load(Relaxed));
-        let alone = self.span_cells(head.cell()) == 1;
-        let count = if alone { pages - pages % PAGES_PER_CHUNK } else { pages };
-        PageRun { first, count }
-    }
-
-    /// The run of cells that starts at `cell`: one, or a span.
+impl Arena {
+    /// The run of cells that starts at `cell`: one, or a span of `span`.
     #[must_use]
-    pub fn cell_pages(&self, cell: CellIndex) -> PageRun {
-        let count = self.span_cells(cell) * CHUNKS_PER_CELL * PAGES_PER_CHUNK;
+    pub fn cell_pages(cell: CellIndex, span: u32) -> PageRun {
+        let count = span * CHUNKS_PER_CELL * PAGES_PER_CHUNK;
         PageRun { first: cell.first_page(), count }
+    }
+}
+
+fn word(page: &TablePage, at: usize) -> u32 {
+    match page.get(at..).and_then(|rest| rest.first_chunk::<4>()) {
+        Some(bytes) => u32::from_le_bytes(*bytes),
+        None => 0,
     }
 }

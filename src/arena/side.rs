@@ -1,7 +1,7 @@
 //! The side table: what is known of cells, chunks and pages without being part of the image.
 //!
 //! ```text
-//! | cell states | free chunks | roomy chunks x3 | file-backed chunks | hints | slab notes |
+//! | cell states | free chunks | roomy chunks x3 | deferred chunks | hints | slab notes |
 //! ```
 //! It lies outside the arena, in a reservation of its own. The tables are committed at once;
 //! of the slab notes, a cell's part when the cell is claimed.
@@ -51,7 +51,7 @@ pub(super) struct Side {
     cells: u32,
     free_chunks: usize,
     roomy: [usize; 3],
-    file_backed: usize,
+    deferred: usize,
     hints: usize,
     notes: usize,
 }
@@ -69,14 +69,14 @@ impl Side {
         place(cells as usize * size_of::<AtomicU32>());
         let free_chunks = place(bitmap);
         let roomy = [place(bitmap), place(bitmap), place(bitmap)];
-        let file_backed = place(bitmap);
+        let deferred = place(bitmap);
         let hints = place(chunks as usize * size_of::<AtomicU32>());
         let notes = place(0);
         let len = notes + cells as usize * Self::notes_per_cell();
         let memory = Reservation::anywhere(len, PAGE_SIZE)?;
         // SAFETY: the tables' part of the reservation just made.
         unsafe { map::commit(memory.start(), notes)? };
-        Ok(Self { memory, cells, free_chunks, roomy, file_backed, hints, notes })
+        Ok(Self { memory, cells, free_chunks, roomy, deferred, hints, notes })
     }
 
     pub(super) fn cell_states(&self) -> &[AtomicU32] {
@@ -94,9 +94,10 @@ impl Side {
         self.bitmap(self.roomy[purpose as usize])
     }
 
-    /// Chunks that are still a private mapping of an image.
-    pub(super) fn file_backed(&self) -> LayeredBitmap<'_> {
-        self.bitmap(self.file_backed)
+    /// Chunks that are free, and whose memory must not be given back before the window's end;
+    /// a cell's first chunk stands for the cell.
+    pub(super) fn deferred(&self) -> LayeredBitmap<'_> {
+        self.bitmap(self.deferred)
     }
 
     /// The shortest run of pages that a search in the chunk did not find since the last free.

@@ -10,13 +10,14 @@ use crate::base::{
     self, CELL_SIZE, CHUNK_SIZE, CHUNKS_PER_CELL, CellIndex, ChunkIndex, PAGE_SIZE,
     PAGES_PER_CHUNK, PageIndex,
 };
+use crate::cow::CellKind;
 use std::ops::Range;
 
 /// The mutable side of an arena.
 #[derive(Debug)]
 pub struct Space {
-    /// New memory comes from these cells.
-    pub(super) window: Range<u32>,
+    /// Whether new memory comes from the main space; if not, from the boot space.
+    in_main: bool,
     /// State of the generator that picks boot cells.
     pub(super) random: u64,
 }
@@ -24,29 +25,35 @@ pub struct Space {
 impl Space {
     /// A space that takes new memory from the boot space, at places picked by `seed`.
     #[must_use]
-    pub fn booting(arena: &Arena, seed: u64) -> Self {
-        Self { window: arena.boot_cells(), random: seed }
+    pub fn booting(seed: u64) -> Self {
+        Self { in_main: false, random: seed }
     }
 
     /// From now on new memory comes from the main space.
-    pub fn enter_main(&mut self, arena: &Arena) {
-        self.window = arena.main_cells();
+    pub fn enter_main(&mut self) {
+        self.in_main = true;
     }
 
     /// Whether new memory comes from the main space.
     #[must_use]
-    pub fn in_main(&self, arena: &Arena) -> bool {
-        self.window == arena.main_cells()
+    pub fn in_main(&self) -> bool {
+        self.in_main
     }
 
-    /// Whether new memory comes from the part of the arena where that page lies.
+    /// Whether new memory comes from the space where that page lies.
     #[must_use]
-    pub fn serves(&self, page: PageIndex) -> bool {
-        self.window.contains(&page.chunk().cell().0)
+    pub fn serves(&self, arena: &Arena, page: PageIndex) -> bool {
+        arena.main_cells().contains(&page.chunk().cell().0) == self.in_main
     }
 
-    pub(super) fn chunk_window(&self) -> Range<u32> {
-        self.window.start * CHUNKS_PER_CELL..self.window.end * CHUNKS_PER_CELL
+    /// The cells that new memory of a kind comes from.
+    pub(super) fn window(&self, arena: &Arena, kind: CellKind) -> Range<u32> {
+        arena.config().area(self.in_main, kind)
+    }
+
+    pub(super) fn chunk_window(&self, arena: &Arena, kind: CellKind) -> Range<u32> {
+        let cells = self.window(arena, kind);
+        cells.start * CHUNKS_PER_CELL..cells.end * CHUNKS_PER_CELL
     }
 
     /// A free chunk, now paged and of that purpose. `None`: out of capacity.
@@ -55,12 +62,13 @@ impl Space {
         arena: &Arena,
         purpose: Purpose,
     ) -> Option<ChunkIndex> {
-        let chunk = self.find_free_chunks(arena, 1)?;
+        let chunk = self.find_free_chunks(arena, purpose.kind(), 1)?;
         self.make_paged(arena, chunk, purpose);
         Some(chunk)
     }
 
     fn make_paged(&mut self, arena: &Arena, chunk: ChunkIndex, purpose: Purpose) {
+        arena.hand_out(chunk);
         arena.set_kind(chunk, ChunkKind::Paged, purpose);
         arena.side.free_chunks().clear(chunk.0);
         arena.side.roomy(purpose).set(chunk.0);
@@ -80,9 +88,10 @@ impl Space {
         if chunks >= CHUNKS_PER_CELL || align > CHUNK_SIZE {
             return self.take_span(arena, purpose, pages, align);
         }
-        let head = self.find_free_chunks(arena, chunks)?;
-        for chunk in head.0..head.0 + chunks {
-            arena.side.free_chunks().clear(chunk);
+        let head = self.find_free_chunks(arena, purpose.kind(), chunks)?;
+        for chunk in (head.0..head.0 + chunks).map(ChunkIndex) {
+            arena.side.free_chunks().clear(chunk.0);
+            arena.hand_out(chunk);
         }
         arena.write_large(head, pages, 0, purpose);
         let tail = pages % PAGES_PER_CHUNK;
@@ -109,7 +118,7 @@ impl Space {
         let bytes = (pages as usize * PAGE_SIZE).checked_add(slack)?.checked_add(CHUNK_SIZE)?;
         // At least two: a cell that stands alone has its large blocks start at their chunks.
         let cells = u32::try_from(bytes.div_ceil(CELL_SIZE)).ok()?.max(2);
-        let head = self.claim_cells(arena, cells)?;
+        let head = self.claim_cells(arena, purpose.kind(), cells)?;
         let first = arena.chunk_address(head.first_chunk()) + CHUNK_SIZE;
         let start = first.checked_next_multiple_of(align.max(1))?;
         let offset = u32::try_from((start - first) / PAGE_SIZE).ok()?;
@@ -127,7 +136,10 @@ impl Space {
         let Some((head, pages)) = arena.large_head(page) else { return };
         let cell = head.cell();
         if arena.span_cells(cell) > 1 {
-            self.release_cells(arena, cell);
+            if let Some(slot) = arena.slot_for_write(head) {
+                slot.entry.kind.store(ChunkKind::Free as u32, Relaxed);
+            }
+            self.release_unless_kept(arena, cell);
             return;
         }
         for chunk in head.0..head.0 + pages / PAGES_PER_CHUNK {
@@ -142,8 +154,13 @@ impl Space {
     }
 
     /// The lowest `count` consecutive free chunks, in live cells or else in a new one.
-    fn find_free_chunks(&mut self, arena: &Arena, count: u32) -> Option<ChunkIndex> {
-        let window = self.chunk_window();
+    fn find_free_chunks(
+        &mut self,
+        arena: &Arena,
+        kind: CellKind,
+        count: u32,
+    ) -> Option<ChunkIndex> {
+        let window = self.chunk_window(arena, kind);
         let free = arena.side.free_chunks();
         let mut from = window.start;
         while let Some(start) = free.next_set(from).filter(|&start| start < window.end) {
@@ -154,27 +171,61 @@ impl Space {
             }
             from = end;
         }
-        let cell = self.claim_cells(arena, 1)?;
+        let cell = self.claim_cells(arena, kind, 1)?;
         Some(ChunkIndex(cell.first_chunk().0 + 1))
     }
 
-    /// Frees a chunk: its entry becomes zero, its memory goes back to the system.
+    /// Frees a chunk: its entry becomes zero, its memory goes back to the system, at once or at
+    /// the end of the window in which it has still to be saved.
     pub(super) fn free_chunk(&mut self, arena: &Arena, chunk: ChunkIndex) {
         if let Some(kind) = arena.purpose(chunk) {
             arena.side.roomy(kind).clear(chunk.0);
         }
         arena.clear_entry(chunk);
-        arena.drop_memory(chunk);
-        arena.side.free_chunks().set(chunk.0);
+        if arena.cow().must_keep(chunk) {
+            arena.side.deferred().set(chunk.0);
+        } else {
+            arena.drop_memory(chunk);
+            arena.side.free_chunks().set(chunk.0);
+        }
     }
 
     /// Gives up a cell without a used chunk, unless it is the first one (it holds the
-    /// superblock) or the only one of a heap that still boots.
+    /// superblock) or belongs to a heap that still boots.
     pub(super) fn release_if_empty(&mut self, arena: &Arena, cell: CellIndex) {
-        let first = cell.0 == 0 || self.window.contains(&cell.0) && !self.in_main(arena);
+        let first = cell.0 == 0 || !self.in_main && !arena.main_cells().contains(&cell.0);
         let free = arena.side.free_chunks();
         if !first && Arena::data_chunks(cell).all(|chunk| free.get(chunk.0)) {
-            self.release_cells(arena, cell);
+            self.release_unless_kept(arena, cell);
+        }
+    }
+
+    /// Gives up a cell or span, at the end of the window if it has still to be saved.
+    fn release_unless_kept(&mut self, arena: &Arena, head: CellIndex) {
+        let tables = head.first_chunk();
+        if arena.cow().must_keep(tables) {
+            arena.side.deferred().set(tables.0);
+        } else {
+            self.release_cells(arena, head);
+        }
+    }
+
+    /// Frees what could not be freed within a window. To be called when it has closed.
+    pub fn reclaim(&mut self, arena: &Arena) {
+        let mut from = 0;
+        while let Some(chunk) = arena.side.deferred().next_set(from).map(ChunkIndex) {
+            from = chunk.0 + 1;
+            arena.side.deferred().clear(chunk.0);
+            let cell = chunk.cell();
+            if chunk.within_cell() > 0 {
+                arena.drop_memory(chunk);
+                arena.side.free_chunks().set(chunk.0);
+                self.release_if_empty(arena, cell);
+            } else if arena.span_cells(cell) > 1 {
+                self.release_cells(arena, cell);
+            } else {
+                self.release_if_empty(arena, cell);
+            }
         }
     }
 }
@@ -222,7 +273,7 @@ impl Arena {
     /// Writes the entries of a large block: head and bodies, not the tail.
     fn write_large(&self, head: ChunkIndex, pages: u32, offset: u32, purpose: Purpose) {
         self.set_kind(head, ChunkKind::LargeHead, purpose);
-        if let Some(slot) = self.slot(head) {
+        if let Some(slot) = self.slot_for_write(head) {
             slot.entry.run_pages.store(pages, Relaxed);
             slot.entry.offset.store(offset, Relaxed);
         }
@@ -231,21 +282,29 @@ impl Arena {
         for back in 1..bodies {
             let chunk = ChunkIndex(head.0 + back);
             self.set_kind(chunk, ChunkKind::LargeBody, purpose);
-            if let Some(slot) = self.slot(chunk) {
+            if let Some(slot) = self.slot_for_write(chunk) {
                 slot.entry.offset.store(back, Relaxed);
             }
         }
     }
 
+    /// A free chunk is about to be used.
+    fn hand_out(&self, chunk: ChunkIndex) {
+        if self.cow().is_file_backed(chunk) {
+            self.renew_memory(chunk);
+        }
+        self.cow().hand_out(chunk);
+    }
+
     pub(super) fn set_kind(&self, chunk: ChunkIndex, kind: ChunkKind, purpose: Purpose) {
-        if let Some(slot) = self.slot(chunk) {
+        if let Some(slot) = self.slot_for_write(chunk) {
             slot.entry.kind.store(kind as u32, Relaxed);
             slot.entry.purpose.store(purpose as u32, Relaxed);
         }
     }
 
     fn clear_entry(&self, chunk: ChunkIndex) {
-        let Some(slot) = self.slot(chunk) else { return };
+        let Some(slot) = self.slot_for_write(chunk) else { return };
         let entry = &slot.entry;
         for word in [&entry.kind, &entry.purpose, &entry.run_pages, &entry.offset] {
             word.store(0, Relaxed);

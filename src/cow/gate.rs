@@ -209,17 +209,19 @@ impl Default for Pass {
 }
 
 impl Closed<'_> {
+    /// Opens the gate. Gives how long allocator calls have been waiting for it.
+    pub fn open(self) -> Duration {
+        let since = self.since;
+        drop(self);
+        since.elapsed()
+    }
+
     /// How long the freeze waited for scopes to end, before anybody else had to wait.
     #[must_use]
     pub fn drain(&self) -> Duration {
         self.drain
     }
 
-    /// How long allocator calls have been waiting by now.
-    #[must_use]
-    pub fn pause(&self) -> Duration {
-        self.since.elapsed()
-    }
 }
 
 impl Drop for Closed<'_> {

@@ -12,6 +12,9 @@ const BOUND: Duration = Duration::from_millis(1);
 /// Looks at the word before a thread goes to sleep: a freeze is a matter of microseconds.
 #[cfg(not(loom))]
 const SPINS: u32 = 200;
+/// Then, how often it gives its processor away before it sleeps.
+#[cfg(not(loom))]
+const YIELDS: u32 = SPINS + 100;
 /// The longest pause between two attempts to freeze.
 #[cfg(not(loom))]
 const RETREAT_MAX: Duration = Duration::from_millis(64);
@@ -41,6 +44,17 @@ pub(super) fn wake_all(word: &AtomicU32) {
     crate::os::futex_wake_all(word);
 }
 
+/// Waits a little for another thread, the longer the more often; fit for a signal handler.
+#[cfg(not(loom))]
+pub(super) fn be_patient(waited: &mut u32) {
+    *waited = waited.saturating_add(1);
+    match *waited {
+        0..SPINS => std::hint::spin_loop(),
+        SPINS..YIELDS => std::thread::yield_now(),
+        _ => std::thread::sleep(Duration::from_micros(50)),
+    }
+}
+
 /// Waits, within the bound, until `left` says so.
 #[cfg(not(loom))]
 pub(super) fn until_left(mut left: impl FnMut() -> bool) -> bool {
@@ -67,6 +81,11 @@ pub(super) fn until_open(word: &AtomicU32, closed: u32) {
     while word.load(Ordering::Relaxed) & closed != 0 {
         loom::thread::yield_now();
     }
+}
+
+#[cfg(loom)]
+pub(super) fn be_patient(_waited: &mut u32) {
+    loom::thread::yield_now();
 }
 
 #[cfg(loom)]

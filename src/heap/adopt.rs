@@ -69,7 +69,14 @@ impl Heap {
             self.reject(runs);
             return result;
         }
-        shared.space.enter_main(&self.arena);
+        for run in runs.iter().filter(|run| run.file_backed) {
+            let protected = self.arena.protect_adopted(run.first, run.count);
+            if let Err(error) = protected {
+                self.reject(runs);
+                return Err(AdoptError::Map(error));
+            }
+        }
+        shared.space.enter_main();
         for cell in runs.iter().flat_map(|run| run.first.0..run.first.0 + run.count) {
             self.enter_cell(&mut shared, CellIndex(cell));
         }
@@ -82,7 +89,7 @@ impl Heap {
     /// What the system says when it refuses the memory.
     pub fn found(&self) -> io::Result<()> {
         let mut shared = self.lock();
-        shared.space.enter_main(&self.arena);
+        shared.space.enter_main();
         shared.space.claim_first_cell(&self.arena)?;
         self.write_superblock();
         Ok(())
@@ -93,10 +100,7 @@ impl Heap {
             let end = run.first.0 + run.count;
             let mut cell = run.first;
             while cell.0 < end {
-                let span = self.arena.adopt_cell(cell, end - cell.0)?;
-                if run.file_backed {
-                    self.arena.mark_file_backed(cell, span);
-                }
+                let span = self.arena.adopt_cell(cell, end - cell.0, run.file_backed)?;
                 Arena::data_chunks(cell).try_for_each(|chunk| self.check_chunk(chunk))?;
                 cell = CellIndex(cell.0 + span);
             }

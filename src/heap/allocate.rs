@@ -6,7 +6,7 @@ use crate::base::PageIndex;
 use crate::base::RipeList;
 use crate::base::sync::Ordering::Relaxed;
 use crate::heap::classes;
-use crate::heap::lane::{Lane, Local};
+use crate::heap::lane::{Active, Lane, Local};
 use crate::heap::lists::{ListName, kind_of};
 use crate::heap::slab;
 use crate::heap::{BadFree, Heap};
@@ -51,12 +51,27 @@ impl Heap {
     unsafe fn allocate_small(&self, lane: &Lane, kind: usize) -> Option<Allocation> {
         // SAFETY: says the caller; the reference ends with this call.
         let local = unsafe { lane.local() };
-        let address = match local.active[kind].take() {
+        let active = &mut local.active[kind];
+        if active.epoch != self.arena.cow().epoch_word() {
+            self.announce_active(active, kind);
+        }
+        let address = match active.take() {
             Some(address) => address,
             None => self.allocate_slow(lane, local, kind)?,
         };
         let block = NonNull::new(ptr::with_exposed_provenance_mut(address))?;
         Some(Allocation { block, zeroed: false })
+    }
+
+    /// The first block of an epoch from a slab: its live map is about to change, and its blocks
+    /// are about to be written by who gets them.
+    #[cold]
+    fn announce_active(&self, active: &mut Active, kind: usize) {
+        let Some(page) = active.page() else { return };
+        let words = slab::word_count(slab::class_of_kind(kind));
+        self.arena.announce_live(page.chunk(), slab::first_word(page), words);
+        self.arena.cow().open(page.chunk());
+        active.epoch = self.arena.cow().epoch_word();
     }
 
     /// The active slab is used up, or there is none: takes another.
@@ -142,6 +157,7 @@ impl Heap {
         active.base = self.arena.address(page);
         active.live = words.as_ptr();
         active.note = self.arena.note(page);
+        self.announce_active(active, kind);
     }
 
     /// The block that an address is the start of, for freeing and resizing.

@@ -46,7 +46,7 @@ impl Heap {
     /// # Errors
     /// What the system says when it refuses address space for the lanes.
     pub fn booting(arena: Arena, seed: u64) -> io::Result<Self> {
-        let space = Space::booting(&arena, seed);
+        let space = Space::booting(seed);
         Ok(Self {
             lanes: LaneTable::new()?,
             ripe: RipeList::default(),
@@ -148,7 +148,7 @@ impl Heap {
         match note.used.load(Relaxed) {
             0 => slab::release(&self.arena, &mut shared.space, page),
             // What lies in a boot cell is to die out: no new blocks are put there.
-            used if used < blocks && shared.space.serves(page) => {
+            used if used < blocks && shared.space.serves(&self.arena, page) => {
                 shared.lists.push(&self.arena, ListName::Partial, page)
             }
             _ => shared.lists.push(&self.arena, ListName::Full, page),
@@ -205,6 +205,12 @@ impl Heap {
     pub(super) fn ripe_link(&self, page: PageIndex) -> RipeLink<'_> {
         let note = self.arena.note_of_past_slab(page);
         RipeLink { ripe: &note.ripe, next: &note.next_ripe }
+    }
+
+    /// Frees what could not be freed while a window was open. Nothing of the tables changes, so
+    /// this needs no gate; the thread that takes freezes calls it.
+    pub fn reclaim(&self) {
+        self.lock().space.reclaim(&self.arena);
     }
 
     /// Takes the heap's lock for the length of a fork, so that the child finds the tables whole.

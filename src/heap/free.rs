@@ -41,6 +41,7 @@ impl Heap {
                     // SAFETY: passed on from the caller.
                     return unsafe { self.free_own(lane, slot, first, block) };
                 }
+                self.arena.announce_remote(first.chunk(), slab::word_of(first, block), 1);
                 if !slab::free_remotely(slot, first, block) {
                     return Err(BadFree::Free);
                 }
@@ -62,8 +63,7 @@ impl Heap {
         first: PageIndex,
         block: u32,
     ) -> Result<(), BadFree> {
-        let word = (block / 64) as usize;
-        let live = &slot.live[slab::first_word(first) + word];
+        let live = &slot.live[slab::word_of(first, block)];
         let bit = 1 << (block % 64);
         let before = live.load(Relaxed);
         let note = self.arena.note_of_past_slab(first);
@@ -72,6 +72,7 @@ impl Heap {
         if before & bit == 0 || freed_remotely {
             return Err(BadFree::Free);
         }
+        self.arena.announce_live(first.chunk(), slab::word_of(first, block), 1);
         live.store(before & !bit, Relaxed);
         let used = note.used.load(Relaxed) - 1;
         note.used.store(used, Relaxed);

@@ -59,10 +59,12 @@ pub(super) struct Active {
     pub(super) base: usize,
     pub(super) live: *const AtomicU64,
     pub(super) note: *const SlabNote,
+    /// The epoch in which the live map's pages were announced and the slab's chunk was opened.
+    pub(super) epoch: u64,
 }
 
 impl Active {
-    /// Takes the free block with the lowest address.
+    /// Takes the free block with the lowest address. The slab has been announced in this epoch.
     #[inline]
     pub(super) fn take(&mut self) -> Option<usize> {
         while self.cursor < self.words {

@@ -181,6 +181,7 @@ impl Heap {
         let index = place.ok_or(RootTableError::Full)?;
         let words = self.entry(index).ok_or(RootTableError::Full)?;
         let bytes = record.to_bytes();
+        self.arena.announce_header(CellIndex(0), TABLE + index * ENTRY_BYTES, ENTRY_BYTES);
         for (word, bytes) in words.iter().zip(bytes.as_chunks::<8>().0) {
             word.store(u64::from_le_bytes(*bytes), Relaxed);
         }
@@ -198,6 +199,7 @@ impl Heap {
 
     pub(super) fn write_superblock(&self) {
         let Some(words) = self.arena.header_words(CellIndex(0), SUPERBLOCK, 4) else { return };
+        self.arena.announce_header(CellIndex(0), SUPERBLOCK, 32);
         for (word, value) in words.iter().zip(self.superblock()) {
             word.store(value.1, Relaxed);
         }

@@ -23,7 +23,21 @@ impl Heap {
             let align = u32::try_from((align / PAGE_SIZE).max(1)).ok()?;
             space.take_pages(&self.arena, purpose, pages, align, |place| run_entry(place, pages))?
         };
+        drop(shared);
+        // Without the lock: it may have to wait for room in the stage.
+        self.announce_run(first, pages, purpose);
         Some(Allocation { block: self.arena.pointer(first), zeroed: large })
+    }
+
+    /// The first writes to a run's pages are about to come, from who gets it.
+    fn announce_run(&self, first: PageIndex, pages: u32, purpose: Purpose) {
+        if purpose != Purpose::Tracked {
+            // A large block's chunks have all just been handed out.
+            return self.arena.cow().open(first.chunk());
+        }
+        for page in first.0..=first.0 + (pages - 1) {
+            self.arena.cow().announce_tracked(PageIndex(page));
+        }
     }
 
     /// The run or large block that starts at `address`, on `page`.
@@ -72,6 +86,9 @@ impl Heap {
 
     /// Changes the length of a run where it lies, if that can be.
     pub(super) fn resize_run(&self, first: PageIndex, pages: u32, wanted: u32) -> bool {
+        if wanted > pages {
+            self.arena.cow().open(first.chunk());
+        }
         let mut shared = self.lock();
         let space = &mut shared.space;
         if wanted > pages {

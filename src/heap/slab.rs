@@ -34,11 +34,14 @@ pub(super) fn make(arena: &Arena, space: &mut Space, kind: usize, owner: u32) ->
             back: u16::try_from(back).unwrap_or(u16::MAX),
         })?;
     let slot = arena.slot(page.chunk())?;
+    arena.announce_live(page.chunk(), first_word(page), word_count(class));
     let words = live_words(slot, page, class);
     words.iter().for_each(|word| word.store(0, Relaxed));
     // Zero already, in a heap without mistakes: so these pages stay untouched.
-    let stale = remote_words(slot, page, class).iter().filter(|word| word.load(Relaxed) != 0);
-    stale.for_each(|word| word.store(0, Relaxed));
+    for word in remote_words(slot, page, class).iter().filter(|word| word.load(Relaxed) != 0) {
+        arena.announce_remote(page.chunk(), first_word(page), word_count(class));
+        word.store(0, Relaxed);
+    }
     if let Some(last) = words.last() {
         last.store(padding(class), Relaxed);
     }
@@ -70,6 +73,10 @@ pub(super) fn merge(arena: &Arena, page: PageIndex) {
         if remote.load(Relaxed) == 0 {
             continue;
         }
+        if merged == 0 {
+            arena.announce_remote(page.chunk(), first_word(page), word_count(class));
+            arena.announce_live(page.chunk(), first_word(page), word_count(class));
+        }
         let freed = remote.swap(0, Acquire);
         let before = live.load(Relaxed);
         if freed & !before != 0 {
@@ -83,9 +90,10 @@ pub(super) fn merge(arena: &Arena, page: PageIndex) {
     }
 }
 
-/// Marks a block as freed by a thread that does not own the slab. `false`: it is free already.
+/// Marks a block as freed by a thread that does not own the slab; its word has been announced.
+/// `false`: it is free already.
 pub(super) fn free_remotely(slot: &Slot, page: PageIndex, block: u32) -> bool {
-    let word = first_word(page) + (block / 64) as usize;
+    let word = word_of(page, block);
     let bit = 1 << (block % 64);
     let live = slot.live[word].load(Relaxed) & bit != 0;
     live && slot.remote[word].fetch_or(bit, AcqRel) & bit == 0
@@ -93,7 +101,7 @@ pub(super) fn free_remotely(slot: &Slot, page: PageIndex, block: u32) -> bool {
 
 /// Whether a block is in use.
 pub(super) fn is_live(slot: &Slot, page: PageIndex, block: u32) -> bool {
-    let word = first_word(page) + (block / 64) as usize;
+    let word = word_of(page, block);
     let bit = 1 << (block % 64);
     slot.live[word].load(Relaxed) & !slot.remote[word].load(Relaxed) & bit != 0
 }
@@ -135,6 +143,11 @@ pub(super) fn count_live(arena: &Arena, page: PageIndex, kind: usize) -> u32 {
 /// The index of the first word of a slab's maps in its slot.
 pub(super) fn first_word(page: PageIndex) -> usize {
     page.within_chunk() as usize * WORDS_PER_PAGE
+}
+
+/// The index of a block's word.
+pub(super) fn word_of(page: PageIndex, block: u32) -> usize {
+    first_word(page) + (block / 64) as usize
 }
 
 pub(super) fn word_count(class: &Class) -> usize {

@@ -3,6 +3,7 @@
 
 use std::ptr;
 use std::sync::atomic::AtomicU32;
+use std::time::Duration;
 
 /// Sleeps while `word` is `seen`; may return early.
 pub fn futex_wait(word: &AtomicU32, seen: u32) {
@@ -10,6 +11,18 @@ pub fn futex_wait(word: &AtomicU32, seen: u32) {
     let no_limit = ptr::null::<libc::timespec>();
     // SAFETY: the word outlives the call, which reads it and nothing else.
     let _ = unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), operation, seen, no_limit) };
+}
+
+/// Sleeps while `word` is `seen`, at most for `limit`; may return early.
+pub fn futex_wait_for(word: &AtomicU32, seen: u32, limit: Duration) {
+    let operation = libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG;
+    let limit = libc::timespec {
+        tv_sec: i64::try_from(limit.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: limit.subsec_nanos().into(),
+    };
+    // SAFETY: word and limit outlive the call, which reads them and nothing else.
+    let _ =
+        unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), operation, seen, &raw const limit) };
 }
 
 /// Wakes all who sleep on `word`.

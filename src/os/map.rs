@@ -84,6 +84,59 @@ pub unsafe fn commit(start: usize, len: usize) -> io::Result<()> {
     check(unsafe { libc::mprotect(ptr::without_provenance_mut(start), len, READ_WRITE) })
 }
 
+/// What may be done with memory.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Protection {
+    /// Reading alone: a write raises SIGSEGV.
+    ReadOnly,
+    /// Reading and writing.
+    Writable,
+}
+
+/// Changes what may be done with a range. Neighbouring ranges that then agree become one
+/// mapping of the kernel's, ranges that then differ become two.
+///
+/// # Errors
+/// What the kernel says (`ENOMEM` when the process has too many mappings).
+///
+/// # Safety
+/// The range is committed memory of the caller's, and who writes to it meanwhile is prepared
+/// for a SIGSEGV.
+pub unsafe fn protect(start: usize, len: usize, protection: Protection) -> io::Result<()> {
+    let bits = match protection {
+        Protection::ReadOnly => libc::PROT_READ,
+        Protection::Writable => READ_WRITE,
+    };
+    // SAFETY: changes the protection of a range that the caller owns.
+    check(unsafe { libc::mprotect(ptr::without_provenance_mut(start), len, bits) })
+}
+
+/// Moves the memory of one range over another, which loses its own; the source stays mapped,
+/// without memory. (Kernels before 5.7 cannot do that.)
+///
+/// # Errors
+/// What the kernel says; both ranges are then as they were, or as good as.
+///
+/// # Safety
+/// Both ranges are the caller's, and nobody has a use for the destination's old contents.
+pub unsafe fn move_over(source: usize, len: usize, destination: usize) -> io::Result<()> {
+    let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED | libc::MREMAP_DONTUNMAP;
+    let source: *mut libc::c_void = ptr::without_provenance_mut(source);
+    let destination: *mut libc::c_void = ptr::without_provenance_mut(destination);
+    // SAFETY: replaces what lies at the destination, which the caller owns.
+    let found = unsafe { libc::mremap(source, len, len, flags, destination) };
+    if found == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Has memory put behind a range now, so that first writes do not wait for it. A kernel that
+/// cannot do that (before 5.14), or has no memory, leaves it to the first writes.
+pub fn populate(start: usize, len: usize) {
+    // SAFETY: puts zero pages where there are none, and changes no contents.
+    let _ = unsafe {
+        libc::madvise(ptr::without_provenance_mut(start), len, libc::MADV_POPULATE_WRITE)
+    };
+}
+
 /// Replaces a range by fresh anonymous memory, zero, readable and writable.
 ///
 /// # Errors

@@ -56,6 +56,13 @@ pub fn at_fork(
     }
 }
 
+/// The kernel's number of the calling thread.
+#[must_use]
+pub fn thread_id() -> u32 {
+    // SAFETY: only reads.
+    u32::try_from(unsafe { libc::gettid() }).unwrap_or(0)
+}
+
 /// A random number from the system; if it has none yet, one made of addresses and time.
 #[must_use]
 pub fn random_u64() -> u64 {

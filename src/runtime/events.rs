@@ -76,6 +76,12 @@ pub(super) enum SnapshotFailure {
         /// The root's name.
         root: Arc<str>,
     },
+    /// The program could not be frozen.
+    #[error("no snapshot could be taken: {reason}. The older snapshots are untouched")]
+    Freeze {
+        /// What failed.
+        reason: String,
+    },
     /// Writing it failed.
     #[error("snapshot {number} could not be written: {reason}. The older snapshots are untouched")]
     Write {

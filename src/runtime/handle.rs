@@ -1,12 +1,12 @@
 //! An open heap, as its user holds it.
 
-use crate::heap::{Damage, HeapStats};
+use crate::heap::Damage;
 use crate::runtime::events::SnapshotFailure;
 use crate::runtime::keeper::{Keeper, tell};
 use crate::runtime::options::EventCallback;
 use crate::runtime::process::Process;
 use crate::runtime::thread::{self, ThreadState};
-use crate::runtime::{Event, SnapshotError, Still, StillInfo};
+use crate::runtime::{Event, SnapshotError, Stats, Still, StillInfo};
 use std::any::Any;
 use std::fmt;
 use std::ops::Range;
@@ -49,18 +49,6 @@ pub struct SkippedSnapshot {
     pub number: u64,
     /// What is wrong with it.
     pub reason: String,
-}
-
-/// What a heap holds and has done.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub struct Stats {
-    /// What the allocator has handed out.
-    pub heap: HeapStats,
-    /// Operations that the heap has seen, over all its runs.
-    pub operations: u64,
-    /// Freezes that were tried again because scopes would not end in time.
-    pub freezes_retried: u64,
 }
 
 impl Heap {
@@ -114,15 +102,11 @@ impl Heap {
         self.shut()
     }
 
-    /// What the heap holds and has done. Walks the allocator's tables: microseconds for each
-    /// MiB in use.
+    /// What the heap holds and has done. Walks the allocator's tables, microseconds for each MiB
+    /// in use, and reads what the kernel says of the process's memory.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        Stats {
-            heap: self.process.heap.stats(),
-            operations: self.process.opened.operations(),
-            freezes_retried: self.process.gate.retries(),
-        }
+        Stats::of(self.process, self.keeper.requests.last())
     }
 
     /// Checks the allocator's tables against each other, with the gate closed: every scope and

@@ -5,21 +5,25 @@
 //! directory's lock, so that nobody else opens the heap while it may still write.
 #![allow(unsafe_code, reason = "the snapshot thread's memory is transient")]
 
-use crate::os::{DirLock, DiskDir, DiskFile};
+use crate::cow::Window;
+use crate::os::{DirLock, DiskDir};
 use crate::runtime::events::SnapshotFailure;
 use crate::runtime::options::EventCallback;
 use crate::runtime::process::Process;
 use crate::runtime::requests::{Ending, Requests};
 use crate::runtime::scope::{not_transient, transient};
 use crate::runtime::still::{Outcome, StillInfo};
-use crate::runtime::{Event, SnapshotError};
-use crate::snapshot::{Draft, SaveError, Store};
+use crate::runtime::take::{self, Frozen, Preparation};
+use crate::runtime::{Event, Options, SnapshotError};
+use crate::snapshot::{SaveError, Store};
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
+
+/// How often a heap in which nothing had changed is looked at again.
+const IDLE_LOOK: Duration = Duration::from_millis(100);
 
 /// The snapshot thread as its heap holds it.
 #[derive(Debug)]
@@ -29,10 +33,7 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
-    /// Starts the thread. `saved_changes` is what [`Opened::changes`] says of the heap as the
-    /// newest snapshot has it.
-    ///
-    /// [`Opened::changes`]: super::opened::Opened::changes
+    /// Starts the thread. `saved` tells of the newest snapshot, if there is one.
     ///
     /// # Errors
     /// If the system gives no thread.
@@ -40,17 +41,24 @@ impl Keeper {
         process: &'static Process,
         store: Store<DiskDir>,
         lock: DirLock,
-        on_event: Option<EventCallback>,
-        saved_changes: Option<u64>,
+        options: &Options,
+        saved: Option<SavedState>,
     ) -> std::io::Result<Self> {
         let start = || {
-            let requests = Arc::new(Requests::default());
+            let requests = Arc::new(Requests::new(process.heap.arena().cow().bell()));
             let worker = Worker {
                 process,
                 store,
-                on_event,
+                on_event: options.on_event.clone(),
                 requests: Arc::clone(&requests),
-                saved_changes,
+                saved_changes: saved.and_then(|saved| saved.changes),
+                preparation: Preparation::new(
+                    options.stage_bytes,
+                    saved.map_or(0, |saved| saved.bytes),
+                ),
+                every_bytes: options.snapshot_every_bytes,
+                every: options.snapshot_every,
+                begun: Instant::now(),
                 last_poisoned: false,
                 _lock: lock,
             };
@@ -95,6 +103,15 @@ impl Keeper {
     }
 }
 
+/// The heap as its newest snapshot has it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SavedState {
+    /// What [`Opened::changes`](super::opened::Opened::changes) says of it.
+    pub(super) changes: Option<u64>,
+    /// Bytes of its pages.
+    pub(super) bytes: u64,
+}
+
 /// The thread's own side.
 struct Worker {
     process: &'static Process,
@@ -104,6 +121,13 @@ struct Worker {
     /// What [`Opened::changes`](super::opened::Opened::changes) said at the last durable
     /// snapshot's freeze.
     saved_changes: Option<u64>,
+    preparation: Preparation,
+    /// Bytes dirtied between snapshots.
+    every_bytes: Option<u64>,
+    /// Time between snapshots.
+    every: Option<Duration>,
+    /// When the last snapshot was begun.
+    begun: Instant,
     /// The last attempt failed because a root is poisoned: to be said once.
     last_poisoned: bool,
     /// Dropped last.
@@ -128,34 +152,46 @@ impl Drop for ToldOnDrop {
     }
 }
 
-/// A freeze whose pages are written.
-struct Frozen {
-    draft: Draft<DiskFile>,
-    changes: Option<u64>,
-    pause: Duration,
-    drain: Duration,
-    opened_at: Instant,
-    frozen_at: SystemTime,
-}
-
 impl Worker {
     fn run(mut self) {
         let _end = EndOnDrop(Arc::clone(&self.requests));
         self.requests.begin();
+        let bell = self.process.heap.arena().cow().bell();
         let mut answered = 0;
         loop {
-            let (asked, ending) = self.requests.next();
+            // In this order: who rings after the look is heard.
+            let rung = bell.rung();
+            let (asked, ending) = self.requests.look();
             if ending == Some(Ending::Unsaved) {
                 return;
             }
-            if asked > answered || self.has_changes() {
+            let is_due = asked > answered || self.is_triggered();
+            if is_due || ending.is_some() && self.has_changes() {
                 self.serve(asked);
                 answered = asked;
             }
-            if ending.is_some() {
-                return;
+            match ending {
+                Some(_) => return,
+                None if is_due => {}
+                None => bell.wait(rung, self.next_deadline()),
             }
         }
+    }
+
+    /// Whether a trigger asks for a snapshot.
+    fn is_triggered(&self) -> bool {
+        let engine = self.process.heap.arena().cow();
+        let wanted = self.process.opened.take_wanted();
+        let dirtied = self.every_bytes.is_some_and(|bytes| engine.dirtied_bytes() >= bytes);
+        let late = self.every.is_some_and(|every| self.begun.elapsed() >= every);
+        wanted || dirtied || late && self.has_changes()
+    }
+
+    /// How long there is nothing to do unless the bell rings.
+    fn next_deadline(&self) -> Option<Duration> {
+        let left = self.every?.saturating_sub(self.begun.elapsed());
+        // Nothing had changed at the deadline: looks again later.
+        Some(if left.is_zero() { self.every?.min(IDLE_LOOK) } else { left })
     }
 
     /// Whether the newest snapshot may differ from the heap as it is now.
@@ -166,15 +202,16 @@ impl Worker {
 
     /// Takes a snapshot that answers all requests up to `asked`.
     fn serve(&mut self, asked: u64) {
+        self.begun = Instant::now();
         let number = self.store.next_snapshot();
         let told = ToldOnDrop(Arc::default());
-        let frozen = self.freeze(number);
+        let frozen = take::freeze(self.process, &self.preparation, number);
         let answer = match &frozen {
             Ok(_) => Ok((number, Arc::clone(&told.0))),
             Err(error) => Err(error.clone()),
         };
         self.requests.answer(asked, answer);
-        let result = frozen.and_then(|frozen| self.commit(frozen));
+        let result = frozen.and_then(|frozen| self.save(frozen));
         self.requests.finish(&result);
         told.0.tell(result.clone());
         let poisoned = result.as_ref().is_err_and(SnapshotError::is_poisoned);
@@ -188,37 +225,25 @@ impl Worker {
         self.last_poisoned = poisoned;
     }
 
-    /// Closes the gate, writes the pages, opens it again.
-    fn freeze(&mut self, number: u64) -> Result<Frozen, SnapshotError> {
-        let process = self.process;
-        process.opened.check_state()?;
-        let closed = process.gate.close(|| process.heap.passes());
-        // Again: a panic may have poisoned a root while the gate was closing.
-        process.opened.check_state()?;
-        let frozen_at = SystemTime::now();
-        let operations = process.opened.operations.load(Relaxed);
-        let changes = process.opened.changes();
-        let draft = self.store.draft(process.heap.arena(), nanoseconds(frozen_at), operations);
-        let (pause, drain) = (closed.pause(), closed.drain());
-        drop(closed);
-        let draft = draft.map_err(|error| write_failure(number, &error))?;
-        Ok(Frozen { draft, changes, pause, drain, opened_at: Instant::now(), frozen_at })
-    }
-
-    fn commit(&mut self, frozen: Frozen) -> Result<StillInfo, SnapshotError> {
-        let Frozen { draft, changes, pause, drain, opened_at, frozen_at } = frozen;
-        let number = self.store.next_snapshot();
-        let record = self.store.commit(draft).map_err(|error| write_failure(number, &error))?;
-        self.saved_changes = changes;
+    /// Saves the frozen pages, and makes them durable.
+    fn save(&mut self, frozen: Frozen) -> Result<StillInfo, SnapshotError> {
+        let number = frozen.number;
+        let (frozen_at, operations) = (nanoseconds(frozen.frozen_at), frozen.operations);
+        let heap = &self.process.heap;
+        let store = &mut self.store;
+        let draft = |window: &Window<'_>| store.draft(heap.arena(), window, frozen_at, operations);
+        let saved = take::save(heap, &mut self.preparation, frozen, draft);
+        let saved = saved.map_err(|error| write_failure(number, &error))?;
+        self.process.meter.add(&saved.info, saved.draft.counts.by_thread);
+        let record =
+            self.store.commit(saved.draft).map_err(|error| write_failure(number, &error))?;
+        self.saved_changes = saved.changes;
+        self.process.meter.add_bytes(record.bytes);
         Ok(StillInfo {
-            number: record.number,
-            pause,
-            drain,
-            saving: opened_at.elapsed(),
+            saving: saved.opened_at.elapsed(),
             pages: record.pages,
             bytes: record.bytes,
-            operations: record.operations,
-            frozen_at,
+            ..saved.info
         })
     }
 }

@@ -6,9 +6,11 @@
 //! alone, because it closes the gate that every other allocation passes.
 
 mod events;
+mod faults;
 mod global;
 mod handle;
 mod keeper;
+mod meter;
 mod open;
 mod opened;
 mod options;
@@ -17,17 +19,21 @@ mod process;
 mod requests;
 mod root_slot;
 mod scope;
+mod stats;
 mod still;
+mod take;
 mod thread;
 
 pub use crate::heap::{RootRecord, RootTableError};
 pub use crate::os::exe::ExecutableIdentity;
 pub use events::{Event, SnapshotError};
 pub use global::ProcessHeap;
-pub use handle::{Heap, Restored, SkippedSnapshot, Stats};
+pub use handle::{Heap, Restored, SkippedSnapshot};
+pub use meter::FreezeStats;
 pub use open::OpenError;
 pub use options::Options;
 pub(crate) use root_slot::RootHost;
 pub(crate) use scope::Holding;
 pub use scope::{Scope, transient};
+pub use stats::Stats;
 pub use still::{Still, StillInfo};

@@ -6,7 +6,8 @@ use crate::heap::{AdoptError, CellRun};
 use crate::image::{ChooseError, Host, Machine, Skipped, Sound, inspect};
 use crate::os::{self, DirLock, DiskDir, DiskFile, LockError};
 use crate::runtime::handle::{Heap, Restored, SkippedSnapshot};
-use crate::runtime::keeper::{Keeper, tell};
+use crate::runtime::faults;
+use crate::runtime::keeper::{Keeper, SavedState, tell};
 use crate::runtime::process::{self, Process};
 use crate::runtime::{Event, Options, ProcessHeap, Scope};
 use crate::snapshot::{Opening, PlaceError, Placement, Store, StoreError, placements};
@@ -111,6 +112,7 @@ impl ProcessHeap {
         let mut claim = process.opened.claim().map_err(|path| OpenError::AlreadyOpen { path })?;
         // A fork of a process that had not opened a heap may open one of its own.
         process.opened.set_forked(false);
+        faults::catch().map_err(OpenError::System)?;
         let (dir, lock) = open_directory(path, options.create)?;
         let host = host_of(process);
         let heap_id = u128::from(os::random_u64()) << 64 | u128::from(os::random_u64());
@@ -134,12 +136,15 @@ impl ProcessHeap {
         process.opened.operations.store(restored.as_ref().map_or(0, |r| r.operations), Relaxed);
         report_skipped(restored.as_ref(), &options);
         claim.set(path);
+        faults::engage(process, &options).map_err(OpenError::System)?;
         process.opened.set_trigger(options.snapshot_every_ops);
         // A restored heap is as its snapshot has it; an empty one has none yet.
-        let saved = restored.as_ref().and_then(|_| process.opened.changes());
-        let keeper = Keeper::start(process, store, lock, options.on_event.clone(), saved)
+        let saved = restored.as_ref().map(|restored| SavedState {
+            changes: process.opened.changes(),
+            bytes: restored.pages * PAGE_SIZE as u64,
+        });
+        let keeper = Keeper::start(process, store, lock, &options, saved)
             .map_err(OpenError::System)?;
-        process.opened.set_bell(&keeper.requests);
         Ok(Heap::new(process, keeper, restored, options.on_event))
     }
 

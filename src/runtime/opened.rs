@@ -1,12 +1,12 @@
 //! What `open` sets up for the whole process: counters, triggers, and what stands in the way
 //! of a snapshot.
 
+use crate::cow::Bell;
 use crate::runtime::events::SnapshotFailure;
-use crate::runtime::requests::Requests;
 use crate::runtime::{Scope, SnapshotError};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The process's part in the heap that it has opened.
 #[derive(Debug, Default)]
@@ -23,7 +23,8 @@ pub(crate) struct Opened {
     every: AtomicU64,
     /// The operation at which the next snapshot is due.
     due: AtomicU64,
-    bell: OnceLock<Arc<Requests>>,
+    /// Snapshots that triggers have asked for, since the snapshot thread last looked.
+    wanted: AtomicBool,
     /// Names of the roots that a panic has left half changed.
     poisoned: Mutex<Vec<Arc<str>>>,
     forked: AtomicBool,
@@ -55,26 +56,32 @@ impl Opened {
         self.due.store(self.operations.load(Relaxed) + every, Relaxed);
     }
 
-    pub(super) fn set_bell(&self, requests: &Arc<Requests>) {
-        let _ = self.bell.set(Arc::clone(requests));
+    /// Asks for a snapshot, fit for a signal handler; the bell has then to be rung.
+    pub(super) fn want(&self) {
+        self.wanted.store(true, Relaxed);
+    }
+
+    /// Whether a trigger has asked for a snapshot since the last look.
+    pub(super) fn take_wanted(&self) -> bool {
+        self.wanted.swap(false, Relaxed)
     }
 
     /// Rings the bell if the operation with that number is the one that a snapshot waits for.
     #[inline]
-    pub(super) fn ring_if_due(&self, operation: u64) {
+    pub(super) fn ring_if_due(&self, operation: u64, bell: &Bell) {
         let every = self.every.load(Relaxed);
         if every > 0 && operation >= self.due.load(Relaxed) {
-            self.ring(operation + every);
+            self.ring(operation + every, bell);
         }
     }
 
     #[cold]
-    fn ring(&self, next_due: u64) {
+    fn ring(&self, next_due: u64, bell: &Bell) {
         let due = self.due.load(Relaxed);
         let first =
             due < next_due && self.due.compare_exchange(due, next_due, Relaxed, Relaxed).is_ok();
-        // In a fork the bell's lock may have been held by a thread that is not there.
-        if let Some(bell) = self.bell.get().filter(|_| first && !self.is_forked()) {
+        if first && !self.is_forked() {
+            self.want();
             bell.ring();
         }
     }

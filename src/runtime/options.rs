@@ -3,6 +3,7 @@
 use crate::runtime::Event;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 pub(super) type EventCallback = Arc<dyn Fn(&Event) + Send + Sync>;
 
@@ -10,6 +11,11 @@ pub(super) type EventCallback = Arc<dyn Fn(&Event) + Send + Sync>;
 #[derive(Clone)]
 pub struct Options {
     pub(super) snapshot_every_ops: Option<u64>,
+    pub(super) snapshot_every_bytes: Option<u64>,
+    pub(super) snapshot_every: Option<Duration>,
+    pub(super) snapshot_on_signal: Option<i32>,
+    pub(super) stage_bytes: Option<u64>,
+    pub(super) check_tracked: bool,
     pub(super) keep: usize,
     pub(super) create: bool,
     pub(super) restart_on_collision: bool,
@@ -23,6 +29,11 @@ impl Options {
     pub fn new() -> Self {
         Self {
             snapshot_every_ops: None,
+            snapshot_every_bytes: None,
+            snapshot_every: None,
+            snapshot_on_signal: None,
+            stage_bytes: None,
+            check_tracked: false,
             keep: 2,
             create: true,
             restart_on_collision: false,
@@ -35,6 +46,49 @@ impl Options {
     #[must_use]
     pub fn snapshot_every_ops(mut self, operations: u64) -> Self {
         self.snapshot_every_ops = (operations > 0).then_some(operations);
+        self
+    }
+
+    /// Takes a snapshot when `bytes` bytes have been dirtied since the last one, counted in whole
+    /// units: 4 KiB pages of tracked memory and of the allocator's tables, 2 MiB chunks of all
+    /// other memory. 0 means never.
+    #[must_use]
+    pub fn snapshot_every_bytes(mut self, bytes: u64) -> Self {
+        self.snapshot_every_bytes = (bytes > 0).then_some(bytes);
+        self
+    }
+
+    /// Takes a snapshot when `interval` has passed since the last one was begun, unless nothing
+    /// can have changed. Zero means never.
+    #[must_use]
+    pub fn snapshot_every(mut self, interval: Duration) -> Self {
+        self.snapshot_every = (interval > Duration::ZERO).then_some(interval);
+        self
+    }
+
+    /// Takes a snapshot whenever the process receives the signal with that number, for example
+    /// `SIGUSR1`. The signal's action is replaced for the rest of the process's life.
+    #[must_use]
+    pub fn snapshot_on_signal(mut self, signal: i32) -> Self {
+        self.snapshot_on_signal = Some(signal);
+        self
+    }
+
+    /// How many bytes writers may copy aside while a snapshot is being saved, before they have
+    /// to wait for it. By default a quarter of the heap, and at least 64 MiB. The memory is given
+    /// back after each snapshot. At least 4 MiB are used.
+    #[must_use]
+    pub fn stage_bytes(mut self, bytes: u64) -> Self {
+        self.stage_bytes = Some(bytes.max(4 << 20));
+        self
+    }
+
+    /// Write-protects the memory whose writes are announced by software, to catch writes that
+    /// are not: they end the process with a message. For tests of unsafe code, on small heaps; it
+    /// costs a system call for each page and snapshot.
+    #[must_use]
+    pub fn check_tracked(mut self, check: bool) -> Self {
+        self.check_tracked = check;
         self
     }
 
@@ -86,6 +140,11 @@ impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Options")
             .field("snapshot_every_ops", &self.snapshot_every_ops)
+            .field("snapshot_every_bytes", &self.snapshot_every_bytes)
+            .field("snapshot_every", &self.snapshot_every)
+            .field("snapshot_on_signal", &self.snapshot_on_signal)
+            .field("stage_bytes", &self.stage_bytes)
+            .field("check_tracked", &self.check_tracked)
             .field("keep", &self.keep)
             .field("create", &self.create)
             .field("restart_on_collision", &self.restart_on_collision)

@@ -2,7 +2,7 @@
 #![allow(unsafe_code, reason = "hands out and takes back memory")]
 
 use crate::arena::Purpose;
-use crate::base::PAGE_SIZE;
+use crate::base::{PAGE_SIZE, PageIndex};
 use crate::runtime::global;
 use crate::runtime::process;
 use std::alloc::{Layout, handle_alloc_error};
@@ -45,13 +45,21 @@ pub(crate) unsafe fn free(block: NonNull<u8>, bytes: usize) {
     }
 }
 
-/// Announces that the pages of `block` are about to be written, or just have been.
-///
-/// In this version every page in use is saved, so nothing has to be noted.
+/// Announces that the pages of `block` are about to be written, or just have been: the barrier
+/// of tracked memory.
 #[inline]
-pub(crate) fn announce(_block: NonNull<u8>, _bytes: usize) {
+pub(crate) fn announce(block: NonNull<u8>, bytes: usize) {
     #[cfg(test)]
     tests::ANNOUNCED.with(|count| count.set(count.get() + 1));
+    let Some(process) = process::get() else { return };
+    let arena = process.heap.arena();
+    let Some(first) = arena.page_of(block.addr().get()) else { return };
+    arena.cow().announce_tracked(first);
+    let mut page = first.0;
+    for _ in 1..bytes / PAGE_SIZE {
+        page += 1;
+        arena.cow().announce_tracked(PageIndex(page));
+    }
 }
 
 fn layout(bytes: usize) -> Layout {

@@ -6,6 +6,7 @@ use crate::cow::Gate;
 use crate::heap::Heap;
 use crate::os::{self, ExitHook};
 use crate::runtime::ProcessHeap;
+use crate::runtime::meter::Meter;
 use crate::runtime::opened::Opened;
 use crate::runtime::thread;
 use std::io;
@@ -24,6 +25,8 @@ pub(crate) struct Process {
     pub(super) exit_hook: ExitHook,
     /// What `open` has set up.
     pub(crate) opened: Opened,
+    /// What freezes cost.
+    pub(super) meter: Meter,
 }
 
 /// Why the process has no heap; its allocations come from the system then.
@@ -68,7 +71,7 @@ fn start(heap: &ProcessHeap) -> Result<Process, StartError> {
     os::at_fork(before_fork, after_fork_in_parent, after_fork_in_child)
         .map_err(StartError::Hooks)?;
     let exit_hook = ExitHook::new(thread::give_back).map_err(StartError::Hooks)?;
-    Ok(Process { heap, gate: Gate::new(), exit_hook, opened: Opened::default() })
+    Ok(Process { heap, gate: Gate::new(), exit_hook, opened: Opened::default(), meter: Meter::new() })
 }
 
 /// A fork copies the heap with whatever locks other threads hold: so it waits for those.
@@ -89,6 +92,7 @@ extern "C" fn after_fork_in_parent() {
 extern "C" fn after_fork_in_child() {
     if let Some(process) = get() {
         process.opened.set_forked(true);
+        process.heap.arena().cow().reset_in_fork();
         // The threads that were inside, or were closing the gate, do not exist here.
         let own = thread::with(|state| state.lane_if_any().map(|lane| &lane.pass));
         process.gate.reset_in_fork(process.heap.passes(), own);

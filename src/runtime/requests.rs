@@ -7,6 +7,7 @@
 //! ```
 //! Requests that arrive before a freeze are answered by it together.
 
+use crate::cow::Bell;
 use crate::runtime::SnapshotError;
 use crate::runtime::events::SnapshotFailure;
 use crate::runtime::still::{Outcome, Still, StillInfo};
@@ -20,10 +21,13 @@ const ANSWERS_KEPT: usize = 64;
 pub(super) const DURABLE_KEPT: usize = 1024;
 
 /// What the snapshot thread shares with everybody else.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Requests {
     state: Mutex<State>,
+    /// For those who wait for an answer.
     changed: Condvar,
+    /// For the snapshot thread.
+    bell: &'static Bell,
 }
 
 #[derive(Debug, Default)]
@@ -63,6 +67,10 @@ impl State {
 }
 
 impl Requests {
+    pub(super) fn new(bell: &'static Bell) -> Self {
+        Self { state: Mutex::default(), changed: Condvar::new(), bell }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -73,12 +81,6 @@ impl Requests {
         condition: impl FnMut(&mut State) -> bool,
     ) -> MutexGuard<'a, State> {
         self.changed.wait_while(state, condition).unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Asks for a snapshot without waiting for anything.
-    pub(super) fn ring(&self) {
-        self.lock().asked += 1;
-        self.changed.notify_all();
     }
 
     /// Asks for a snapshot and waits for its freeze.
@@ -92,7 +94,7 @@ impl Requests {
         }
         state.asked += 1;
         let ticket = state.asked;
-        self.changed.notify_all();
+        self.bell.ring();
         let open = |state: &mut State| state.answered() < ticket && !state.ended;
         let state = self.wait_while(state, open);
         match state.answer_to(ticket) {
@@ -125,7 +127,7 @@ impl Requests {
     /// Has the snapshot thread end.
     pub(super) fn end(&self, ending: Ending) {
         self.lock().ending.get_or_insert(ending);
-        self.changed.notify_all();
+        self.bell.ring();
     }
 
     /// The snapshot thread begins.
@@ -133,10 +135,9 @@ impl Requests {
         self.lock().thread = Some(thread::current().id());
     }
 
-    /// The snapshot thread waits for work: gives the requests so far, and whether to end.
-    pub(super) fn next(&self) -> (u64, Option<Ending>) {
-        let idle = |state: &mut State| state.asked == state.answered() && state.ending.is_none();
-        let state = self.wait_while(self.lock(), idle);
+    /// The requests so far, and whether the snapshot thread is to end.
+    pub(super) fn look(&self) -> (u64, Option<Ending>) {
+        let state = self.lock();
         (state.asked, state.ending)
     }
 

@@ -50,7 +50,7 @@ impl Scope {
         let scope = Self::enter();
         if let Some(process) = process::get() {
             let before = process.opened.operations.fetch_add(1, Relaxed);
-            process.opened.ring_if_due(before + 1);
+            process.opened.ring_if_due(before + 1, process.heap.arena().cow().bell());
         }
         scope
     }

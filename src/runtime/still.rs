@@ -10,13 +10,28 @@ use std::time::{Duration, SystemTime};
 pub struct StillInfo {
     /// Its number in the heap.
     pub number: u64,
-    /// How long allocator calls and new scopes had to wait. In this version it includes the
-    /// writing of the pages.
+    /// How long allocator calls and new scopes had to wait.
     pub pause: Duration,
     /// How long the freeze waited, before the pause, for scopes to end.
     pub drain: Duration,
+    /// From the end of the pause until every frozen page had been saved: meanwhile the first
+    /// write to a page copies it.
+    pub window: Duration,
     /// From the end of the pause until everything was durable.
     pub saving: Duration,
+    /// Pages of tables and tracked memory, and chunks of other memory, that were written between
+    /// the freeze before and this one.
+    pub dirty_pages: u64,
+    /// See `dirty_pages`.
+    pub dirty_chunks: u64,
+    /// Writes that the hardware caught, from the freeze before to the end of this window.
+    pub faults: u64,
+    /// Pages that writers copied aside within the window.
+    pub pages_by_barrier: u64,
+    /// The most bytes that were copied aside at a time.
+    pub stage_high_water: u64,
+    /// How often a writer had to wait within the window, because no more could be copied aside.
+    pub stalls: u64,
     /// Pages saved.
     pub pages: u64,
     /// Bytes written.

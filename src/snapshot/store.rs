@@ -5,12 +5,13 @@
 //! one will last, keeps every file that either of the two names.
 
 use crate::arena::Arena;
+use crate::cow::Window;
 use crate::image::{
     Choice, ChooseError, CommitError, Host, Identity, Manifest, SegmentInfo, SegmentKind,
     SegmentRecord, SnapshotRecord, Sound, WriteError, choose, choose_before, leftovers,
 };
 use crate::os::Dir;
-use crate::snapshot::Draft;
+use crate::snapshot::{Draft, DraftError};
 
 /// An open heap directory.
 #[derive(Debug)]
@@ -54,7 +55,10 @@ pub enum StoreError {
 /// Why a snapshot could not be saved. The older snapshots are untouched.
 #[derive(Debug, thiserror::Error)]
 pub enum SaveError {
-    /// Its segment could not be written.
+    /// Its pages could not be saved.
+    #[error(transparent)]
+    Draft(#[from] DraftError),
+    /// Its segment could not be completed.
     #[error(transparent)]
     Write(#[from] WriteError),
     /// It could not be committed.
@@ -123,14 +127,15 @@ impl<D: Dir> Store<D> {
         self.manifest.next_snapshot
     }
 
-    /// Writes the arena's pages in use into a new segment. The gate is closed: nothing
-    /// changes the arena's tables.
+    /// Writes the arena's frozen pages into a new segment. The window is one that a freeze has
+    /// just opened; it can be closed when this is done.
     ///
     /// # Errors
     /// See [`SaveError`]. The segment is gone then, as far as the system lets it be removed.
     pub fn draft(
         &mut self,
         arena: &Arena,
+        window: &Window<'_>,
         frozen_at: u64,
         operations: u64,
     ) -> Result<Draft<D::File>, SaveError> {
@@ -145,7 +150,8 @@ impl<D: Dir> Store<D> {
             frozen_at,
             operations,
         };
-        Draft::write(&self.dir, info, arena).map_err(|error| self.abandon(&info, error.into()))
+        let written = Draft::write(&self.dir, info, arena.cow(), window);
+        written.map_err(|error| self.abandon(&info, error.into()))
     }
 
     /// Makes a draft durable, and removes what the retention no longer wants.
@@ -153,9 +159,9 @@ impl<D: Dir> Store<D> {
     /// # Errors
     /// See [`SaveError`]. The older snapshots are untouched.
     pub fn commit(&mut self, draft: Draft<D::File>) -> Result<SnapshotRecord, SaveError> {
-        let Draft { writer, info } = draft;
+        let Draft { writer, info, notes, .. } = draft;
         let summary = writer
-            .finish(&[])
+            .finish(&notes)
             .and_then(|finished| finished.sync())
             .map_err(|error| self.abandon(&info, error.into()))?;
         let record = SnapshotRecord {

@@ -1,0 +1,364 @@
+//! The engine: the clock, the ledgers and the stage of one arena, and the barrier for pages.
+//!
+//! Before its first write to a page in an epoch, a writer comes through here. What then has to
+//! be done is a load and a compare on the fast path; on the slow one the page is noted as dirty
+//! and, within a window, copied to the stage first.
+
+#![allow(unsafe_code, reason = "copies pages of the arena")]
+
+use crate::base::sync::Ordering::{Acquire, Relaxed};
+use crate::base::sync::{AtomicBool, AtomicU32, AtomicU64};
+use crate::base::{
+    CELL_SIZE, CHUNK_SIZE, CHUNKS_PER_CELL, CellIndex, ChunkIndex, PAGE_SIZE, PAGES_PER_CELL,
+    PAGES_PER_CHUNK, PageIndex,
+};
+use crate::cow::bell::Bell;
+use crate::cow::cells::{CellKind, Cells};
+use crate::cow::counters::Counters;
+use crate::cow::epoch::{self, Clock, Turn};
+use crate::cow::gate_wait;
+use crate::cow::latch::Latch;
+use crate::cow::pages::{self, PageLedger};
+use crate::cow::promote::Promotion;
+use crate::cow::stage::{Stage, Unit};
+use crate::os;
+use std::io;
+
+/// The copy-on-write engine of one arena.
+#[derive(Debug)]
+pub struct Engine {
+    pub(super) base: usize,
+    pub(super) cell_count: u32,
+    pub(super) clock: Clock,
+    pub(super) latch: Latch,
+    pub(super) cells: Cells,
+    pub(super) tables: PageLedger,
+    pub(super) tracked: PageLedger,
+    pub(super) stage: Stage,
+    pub(super) promotion: Promotion,
+    pub(super) bell: Bell,
+    pub(super) counters: Counters,
+    /// Bytes dirtied since the last freeze, and how many of them ring the bell (0: none).
+    pub(super) dirtied: AtomicU64,
+    pub(super) ring_at: AtomicU64,
+    /// Whether undeclared writes to tables and tracked pages are looked for.
+    pub(super) checked: AtomicBool,
+    /// The thread that saves, which must not wait for itself; 0: none.
+    saver: AtomicU32,
+    /// The process that this engine works for; a fork of it is on its own.
+    process: AtomicU32,
+}
+
+/// Which ledger a page is in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum PageKind {
+    Table,
+    Tracked,
+}
+
+impl Engine {
+    /// An engine for an arena of `cells` cells at `base`, whose tables lie at `tables`, a chunk's
+    /// size for each cell. In its first epoch, 0, nothing needs to be announced.
+    ///
+    /// # Errors
+    /// What the system says when it refuses address space.
+    pub fn new(base: usize, cells: u32, tables: usize) -> io::Result<Self> {
+        Ok(Self {
+            base,
+            cell_count: cells,
+            clock: Clock::new(),
+            latch: Latch::new(),
+            cells: Cells::new(cells)?,
+            tables: PageLedger::new(cells, PAGES_PER_CHUNK, tables)?,
+            tracked: PageLedger::new(cells, PAGES_PER_CELL, base)?,
+            stage: Stage::new()?,
+            promotion: Promotion::new(cells as usize * CELL_SIZE)?,
+            bell: Bell::default(),
+            counters: Counters::default(),
+            dirtied: AtomicU64::new(0),
+            ring_at: AtomicU64::new(0),
+            checked: AtomicBool::new(false),
+            saver: AtomicU32::new(0),
+            process: AtomicU32::new(std::process::id()),
+        })
+    }
+
+    /// Gives memory to what the engine keeps for `count` cells, before they are made known.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn commit_cells(&self, first: CellIndex, count: u32, kind: CellKind) -> io::Result<()> {
+        (first.0..first.0 + count).map(CellIndex).try_for_each(|cell| {
+            self.tables.commit_cell(cell)?;
+            match kind {
+                CellKind::Tracked => self.tracked.commit_cell(cell),
+                CellKind::Guarded => Ok(()),
+            }
+        })
+    }
+
+    /// Makes cells known whose memory is new and writable. One thread at a time.
+    pub fn add_cells(&self, first: CellIndex, count: u32, kind: CellKind) {
+        let _inside = self.latch.enter();
+        let now = self.clock.now();
+        for cell in (first.0..first.0 + count).map(CellIndex) {
+            let note = self.cells.note(cell);
+            note.words.iter().for_each(|word| word.store(now, Relaxed));
+            note.heat.iter().for_each(|heat| heat.store(0, Relaxed));
+            note.dirty.iter().for_each(|dirty| dirty.store(0, Relaxed));
+            note.file.store(0, Relaxed);
+            note.open.store(u32::MAX, Relaxed);
+            self.cells.known(kind).set(cell.0);
+        }
+    }
+
+    /// Makes cells known that hold what an image has. If they are mappings of its file, guarded
+    /// ones are write-protected, and become anonymous chunk by chunk as they are written to.
+    pub fn add_restored_cells(
+        &self,
+        first: CellIndex,
+        count: u32,
+        kind: CellKind,
+        file_backed: bool,
+    ) {
+        self.add_cells(first, count, kind);
+        for cell in (first.0..first.0 + count).map(CellIndex) {
+            let note = self.cells.note(cell);
+            note.words.iter().for_each(|word| word.store(0, Relaxed));
+            note.file.store(if file_backed { u32::MAX } else { 0 }, Relaxed);
+            let closed = kind == CellKind::Guarded && file_backed;
+            note.open.store(if closed { 0 } else { u32::MAX }, Relaxed);
+        }
+    }
+
+    /// Forgets cells. One thread at a time.
+    pub fn remove_cells(&self, first: CellIndex, count: u32) {
+        let _inside = self.latch.enter();
+        for cell in first.0..first.0 + count {
+            self.cells.known(CellKind::Guarded).clear(cell);
+            self.cells.known(CellKind::Tracked).clear(cell);
+        }
+    }
+
+    /// A free chunk is being given out: its contents are of no interest, and it can be written.
+    pub fn hand_out(&self, chunk: ChunkIndex) {
+        self.cells.word(chunk).store(self.clock.now(), Relaxed);
+        if self.cells.known(CellKind::Guarded).get(chunk.cell().0) {
+            self.open(chunk);
+            self.note_dirty_chunk(chunk, self.clock.epoch());
+        }
+    }
+
+    /// Whether the contents of a chunk (or, for a cell's first chunk, of its tables) may still
+    /// have to be saved, so that its memory must not be given back before the window's end.
+    #[must_use]
+    pub fn must_keep(&self, chunk: ChunkIndex) -> bool {
+        let now = self.clock.now();
+        self.clock.is_window_open(now) && self.cells.word(chunk).load(Relaxed) != now
+    }
+
+    /// Whether a chunk is still a private mapping of an image.
+    #[must_use]
+    pub fn is_file_backed(&self, chunk: ChunkIndex) -> bool {
+        super::cells::is_set(&self.cells.note(chunk.cell()).file, chunk)
+    }
+
+    /// A chunk has got anonymous, writable memory in place of an image's.
+    pub fn note_renewed(&self, chunk: ChunkIndex) {
+        let note = self.cells.note(chunk.cell());
+        let bit = super::cells::bit(chunk);
+        note.file.fetch_and(!bit, Relaxed);
+        note.open.fetch_or(bit, Relaxed);
+    }
+
+    /// To be called before the first write to a page of tables in an allocator call, a scope, or
+    /// whatever else a freeze waits for.
+    #[inline]
+    pub fn announce_table(&self, table: u32) {
+        if self.tables.word(table).load(Acquire) != self.clock.now() {
+            self.announce_slow(PageKind::Table, table);
+        }
+    }
+
+    /// To be called before the first write to a page of tracked memory, and, where a freeze may
+    /// have come in between, after the last one.
+    #[inline]
+    pub fn announce_tracked(&self, page: PageIndex) {
+        if self.tracked.word(page.0).load(Acquire) != self.clock.now() {
+            self.announce_slow(PageKind::Tracked, page.0);
+        }
+    }
+
+    /// What tells whether the epoch has changed since it was asked last.
+    #[inline]
+    #[must_use]
+    pub fn epoch_word(&self) -> u64 {
+        self.clock.now()
+    }
+
+    /// The bell that crossing the threshold of dirtied bytes rings.
+    #[must_use]
+    pub fn bell(&self) -> &Bell {
+        &self.bell
+    }
+
+    /// Rings the bell when `bytes` bytes have been dirtied since a freeze; 0: never.
+    pub fn set_dirty_threshold(&self, bytes: u64) {
+        self.ring_at.store(bytes, Relaxed);
+    }
+
+    /// Bytes dirtied since the last freeze, in whole pages and chunks.
+    #[must_use]
+    pub fn dirtied_bytes(&self) -> u64 {
+        self.dirtied.load(Relaxed)
+    }
+
+    /// The stage.
+    #[must_use]
+    pub fn stage(&self) -> &Stage {
+        &self.stage
+    }
+
+    /// The calling thread is the one that saves.
+    pub fn become_saver(&self) {
+        self.saver.store(os::thread_id(), Relaxed);
+    }
+
+    /// In the child of a fork there is no saver, and whoever was half way is not there.
+    pub fn reset_in_fork(&self) {
+        self.process.store(std::process::id(), Relaxed);
+        self.latch.reset_in_fork();
+        self.clock.close_window();
+        self.clock.advance(false);
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn announce_slow(&self, kind: PageKind, page: u32) {
+        let mut waited = 0;
+        while !self.try_announce(kind, page) {
+            self.stand_by(&mut waited);
+        }
+    }
+
+    /// One attempt; `false`: the page is busy, or the stage was full.
+    fn try_announce(&self, kind: PageKind, page: u32) -> bool {
+        let ledger = self.ledger(kind);
+        let (word, now, given) = (ledger.word(page), self.clock.now(), self.stage.given());
+        let (found, copy) = match self.clock.turn(now, word.load(Acquire)) {
+            Turn::Written => return true,
+            Turn::Busy => return false,
+            Turn::Mark(found) => (found, false),
+            Turn::Copy(found) => (found, !self.is_fresh(kind, page, now)),
+        };
+        if !copy && !self.checked.load(Relaxed) {
+            let marked = epoch::mark(word, found, now);
+            if marked {
+                self.note_dirty_page(kind, page, now);
+            }
+            return marked;
+        }
+        let slot = if copy { self.stage.take(false, self.is_saver()) } else { None };
+        if copy && slot.is_none() {
+            self.stall(given);
+            return false;
+        }
+        if !epoch::claim(word, found, now) {
+            slot.into_iter().for_each(|slot| self.stage.put_back(slot));
+            return false;
+        }
+        if let Some(slot) = slot {
+            // SAFETY: a page of a known cell is mapped and readable; nobody writes to it before its
+            // word says that it is written, but for its owner outside scopes, whose writes are
+            // reachable from no root and may be torn.
+            unsafe { self.stage.fill(&slot, ledger.address(page)) };
+            let unit = match kind {
+                PageKind::Table => Unit::Table(image_page(kind, page)),
+                PageKind::Tracked => Unit::Tracked(PageIndex(page)),
+            };
+            self.stage.queue(slot, unit, now);
+            self.counters.staged_pages.fetch_add(1, Relaxed);
+        }
+        self.unprotect_checked(ledger.address(page));
+        epoch::finish(word, now);
+        self.note_dirty_page(kind, page, now);
+        true
+    }
+
+    /// Whether a page's chunk was given out in this epoch, so that nothing of it is frozen.
+    fn is_fresh(&self, kind: PageKind, page: u32, now: u64) -> bool {
+        let chunk = image_page(kind, page).chunk();
+        self.cells.word(chunk).load(Relaxed) == now
+    }
+
+    fn note_dirty_page(&self, kind: PageKind, page: u32, now: u64) {
+        if self.ledger(kind).set_dirty(page, epoch::number(now)) {
+            self.add_dirtied(PAGE_SIZE as u64);
+        }
+    }
+
+    pub(super) fn note_dirty_chunk(&self, chunk: ChunkIndex, epoch: u64) {
+        let note = self.cells.note(chunk.cell());
+        if !super::cells::set(note.dirty_in(epoch), chunk) {
+            self.add_dirtied(CHUNK_SIZE as u64);
+        }
+    }
+
+    fn add_dirtied(&self, bytes: u64) {
+        let before = self.dirtied.fetch_add(bytes, Relaxed);
+        let ring_at = self.ring_at.load(Relaxed);
+        if ring_at > 0 && before < ring_at && before + bytes >= ring_at {
+            self.bell.ring();
+        }
+    }
+
+    pub(super) fn ledger(&self, kind: PageKind) -> &PageLedger {
+        match kind {
+            PageKind::Table => &self.tables,
+            PageKind::Tracked => &self.tracked,
+        }
+    }
+
+    /// Waits for another writer that has the unit busy.
+    pub(super) fn stand_by(&self, waited: &mut u32) {
+        self.notice_fork();
+        gate_wait::be_patient(waited);
+    }
+
+    /// Waits for the saver to empty slots, or to save the very unit.
+    pub(super) fn stall(&self, given: u32) {
+        self.notice_fork();
+        self.stage.count_stall();
+        self.stage.wait(given);
+    }
+
+    /// Whoever forked without telling the C library has no saver either.
+    fn notice_fork(&self) {
+        if self.process.load(Relaxed) != std::process::id() {
+            self.reset_in_fork();
+        }
+    }
+
+    pub(super) fn is_saver(&self) -> bool {
+        self.clock.is_window_open(self.clock.now()) && {
+            let saver = self.saver.load(Relaxed);
+            saver != 0 && saver == os::thread_id()
+        }
+    }
+
+    /// The arena's chunk at an address.
+    pub(super) fn chunk_of(&self, address: usize) -> Option<ChunkIndex> {
+        let offset = address.wrapping_sub(self.base);
+        let chunks = self.cell_count as usize * CHUNKS_PER_CELL as usize;
+        let chunk = offset / CHUNK_SIZE;
+        (chunk < chunks).then(|| ChunkIndex(u32::try_from(chunk).unwrap_or(0)))
+    }
+}
+
+/// The number in images of a page.
+pub(super) fn image_page(kind: PageKind, page: u32) -> PageIndex {
+    match kind {
+        PageKind::Table => pages::image_page_of_table(page),
+        PageKind::Tracked => PageIndex(page),
+    }
+}

@@ -1,0 +1,242 @@
+//! The freeze: an epoch ends. And what comes before it, so that it is short, and after it.
+#![allow(unsafe_code, reason = "changes the protection of the arena's memory")]
+
+use crate::base::sync::Ordering::Relaxed;
+use crate::base::{CHUNK_SIZE, CHUNKS_PER_CELL, CellIndex, ChunkIndex};
+use crate::cow::cells::CellKind;
+use crate::cow::engine::Engine;
+use crate::os;
+use crate::os::map::{self, Protection};
+use std::io;
+use std::ops::Range;
+
+/// Open chunks from which on most are protected ahead of the freeze, a slice at a time. A huge
+/// page costs about 0.1 us to protect.
+const EARLY_FROM: u32 = 128;
+/// Chunks protected with one call then: writers may wait that long for the latch.
+const EARLY_SLICE: u32 = 256;
+
+/// Why a freeze could not be.
+#[derive(Debug, thiserror::Error)]
+pub enum FreezeError {
+    /// A thread was opening a chunk and did not come to its end in time. To be tried again.
+    #[error("a thread that was making memory writable was kept from it too long")]
+    Busy,
+    /// The system refused to protect memory.
+    #[error("the system refuses to write-protect memory: {0}")]
+    Protect(#[source] io::Error),
+}
+
+/// What the epoch that has just ended changed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Changed {
+    /// Pages of tables and of tracked memory.
+    pub pages: u64,
+    /// Guarded chunks.
+    pub chunks: u64,
+}
+
+impl Engine {
+    /// Begins to heed announcements: the first epoch in which they count. The gate is closed.
+    pub fn engage(&self) {
+        if self.clock.epoch() == 0 {
+            self.clock.advance(false);
+        }
+    }
+
+    /// Protects most of what is open while writers still run: what they write again opens again,
+    /// and is all that is left to protect while they stand still.
+    pub fn protect_early(&self) {
+        if self.open_chunks() < EARLY_FROM {
+            return;
+        }
+        let mut from = 0;
+        // What cannot be protected now is left for the freeze.
+        while let Some(_exclusive) = self.latch.try_exclude() {
+            let Some(run) = self.open_run(from) else { return };
+            from = run.end.min(run.start + EARLY_SLICE);
+            let _ = self.close(run.start..from);
+        }
+    }
+
+    /// Calls `visit` for all known cells. Nobody makes cells known or unknown meanwhile; so
+    /// `visit` must not allocate from the arena.
+    fn for_known_cells(&self, mut visit: impl FnMut(CellIndex, CellKind)) {
+        let mut waited = 0;
+        let _exclusive = loop {
+            match self.latch.try_exclude() {
+                Some(exclusive) => break exclusive,
+                None => self.stand_by(&mut waited),
+            }
+        };
+        for kind in [CellKind::Guarded, CellKind::Tracked] {
+            self.cells.iter(kind).for_each(|cell| visit(cell, kind));
+        }
+    }
+
+    /// All known cells, for a thread whose memory is not the arena's.
+    fn known_cells(&self) -> Vec<(CellIndex, CellKind)> {
+        let mut list = Vec::new();
+        self.for_known_cells(|cell, kind| list.push((cell, kind)));
+        list
+    }
+
+    /// The cells that were known at the last freeze, within its window, in order.
+    pub(super) fn frozen_cells(&self) -> Vec<(CellIndex, CellKind)> {
+        let now = self.clock.now();
+        let mut cells = self.known_cells();
+        // A cell that has come since then has the epoch's word.
+        cells.retain(|(cell, _)| self.cells.word(cell.first_chunk()).load(Relaxed) != now);
+        cells.sort_unstable_by_key(|(cell, _)| *cell);
+        cells
+    }
+
+    /// Ends the epoch, and opens a window if `window` says so. The gate is closed: nobody is in
+    /// a scope or an allocator call; threads outside may write to memory that no root reaches.
+    ///
+    /// # Errors
+    /// See [`FreezeError`]; the epoch goes on then.
+    pub fn freeze(&self, window: bool) -> Result<(), FreezeError> {
+        let _exclusive = self.latch.try_exclude().ok_or(FreezeError::Busy)?;
+        let mut from = 0;
+        while let Some(run) = self.open_run(from) {
+            from = run.end;
+            self.close(run).map_err(FreezeError::Protect)?;
+        }
+        if self.checked.load(Relaxed) {
+            self.protect_checked(Protection::ReadOnly).map_err(FreezeError::Protect)?;
+        }
+        self.dirtied.store(0, Relaxed);
+        self.clock.advance(window);
+        Ok(())
+    }
+
+    /// Counts what the epoch before this one changed, and notes it as heat. To be called once
+    /// an epoch, by the thread that freezes.
+    pub fn note_heat(&self) -> Changed {
+        let mut changed = Changed::default();
+        let ended = self.clock.epoch().wrapping_sub(1);
+        for (cell, kind) in self.known_cells() {
+            let dirty = self.changed_chunks(cell, kind, ended, &mut changed);
+            let note = self.cells.note(cell);
+            for (place, heat) in note.heat.iter().enumerate() {
+                let written = u8::from(dirty >> place & 1 == 1);
+                heat.store(heat.load(Relaxed) << 1 | written, Relaxed);
+            }
+        }
+        changed
+    }
+
+    /// Takes and forgets which chunks of a cell an epoch changed.
+    fn changed_chunks(
+        &self,
+        cell: CellIndex,
+        kind: CellKind,
+        epoch: u64,
+        changed: &mut Changed,
+    ) -> u32 {
+        self.tables.for_dirty(cell, epoch, |_| changed.pages += 1);
+        self.tables.clear_dirty(cell, epoch);
+        if kind == CellKind::Guarded {
+            let dirty = self.cells.note(cell).dirty_in(epoch).swap(0, Relaxed);
+            changed.chunks += u64::from(dirty.count_ones());
+            return dirty;
+        }
+        let mut dirty = 0;
+        self.tracked.for_dirty(cell, epoch, |page| {
+            changed.pages += 1;
+            dirty |= 1 << (page / crate::base::PAGES_PER_CHUNK % CHUNKS_PER_CELL);
+        });
+        self.tracked.clear_dirty(cell, epoch);
+        dirty
+    }
+
+    /// For how many of the last eight epochs a chunk was written.
+    #[must_use]
+    pub fn heat(&self, chunk: ChunkIndex) -> u32 {
+        let note = self.cells.note(chunk.cell());
+        note.heat[chunk.within_cell() as usize].load(Relaxed).count_ones()
+    }
+
+    /// How many chunks of known cells there are by heat, from 0 to 8.
+    #[must_use]
+    pub fn heat_counts(&self) -> [u64; 9] {
+        let mut counts = [0; 9];
+        self.for_known_cells(|cell, _| {
+            for heat in &self.cells.note(cell).heat {
+                counts[heat.load(Relaxed).count_ones() as usize] += 1;
+            }
+        });
+        counts
+    }
+
+    /// Sets what is known of a chunk from earlier runs.
+    pub fn set_heat(&self, chunk: ChunkIndex, epochs: u32) {
+        let note = self.cells.note(chunk.cell());
+        let bits = u8::try_from((1_u32 << epochs.min(8)) - 1).unwrap_or(u8::MAX);
+        note.heat[chunk.within_cell() as usize].store(bits, Relaxed);
+    }
+
+    /// Guarded chunks that can be written.
+    #[must_use]
+    pub fn open_chunks(&self) -> u32 {
+        let mut count = 0;
+        self.for_known_cells(|cell, kind| {
+            if kind == CellKind::Guarded {
+                count += self.cells.note(cell).open.load(Relaxed).count_ones();
+            }
+        });
+        count
+    }
+
+    /// From the first open chunk at or after `from` to the last one in the neighbouring known
+    /// cells. What is closed in between costs next to nothing to protect once more, and one
+    /// call costs the program's other processors one interruption.
+    fn open_run(&self, from: u32) -> Option<Range<u32>> {
+        let known = self.cells.known(CellKind::Guarded);
+        let mut run: Option<Range<u32>> = None;
+        let mut cell = known.next_set(from / CHUNKS_PER_CELL)?;
+        loop {
+            let first = cell * CHUNKS_PER_CELL;
+            let skip = from.saturating_sub(first);
+            let mask = if skip < CHUNKS_PER_CELL { u32::MAX << skip } else { 0 };
+            let open = self.cells.note(CellIndex(cell)).open.load(Relaxed) & mask;
+            if open != 0 {
+                let start = first + open.trailing_zeros();
+                let end = first + CHUNKS_PER_CELL - open.leading_zeros();
+                run = Some(run.map_or(start, |run| run.start)..end);
+            }
+            let next = known.next_set(cell + 1);
+            if run.is_some() && next != Some(cell + 1) {
+                return run;
+            }
+            cell = next?;
+        }
+    }
+
+    /// Protects a run of chunks. The latch is held exclusively.
+    fn close(&self, run: Range<u32>) -> io::Result<()> {
+        let start = self.chunk_address(ChunkIndex(run.start));
+        let len = (run.end - run.start) as usize * CHUNK_SIZE;
+        // SAFETY: chunks of known cells; writers are prepared for faults.
+        let protected = unsafe { map::protect(start, len, Protection::ReadOnly) };
+        if let Err(error) = protected {
+            // Part of it may be protected: all of it is open again, and known to be.
+            // SAFETY: as above.
+            if unsafe { map::protect(start, len, Protection::Writable) }.is_err() {
+                os::fatal(&["stillheap: the system refuses to make memory writable again\n"]);
+            }
+            for chunk in run.map(ChunkIndex) {
+                super::cells::set(&self.cells.note(chunk.cell()).open, chunk);
+                self.note_dirty_chunk(chunk, self.clock.epoch());
+                self.cells.word(chunk).store(self.clock.now(), Relaxed);
+            }
+            return Err(error);
+        }
+        for chunk in run.map(ChunkIndex) {
+            let note = self.cells.note(chunk.cell());
+            note.open.fetch_and(!super::cells::bit(chunk), Relaxed);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,136 @@
+//! The ledger of pages that are written through the barrier: tables, and tracked memory. One
+//! word a page, and two bits: dirty in this epoch, dirty in the one before.
+//!
+//! ```text
+//! block of a cell | words, 8 bytes a page | dirty bits, even epochs | dirty bits, odd epochs |
+//! ```
+//! The blocks lie outside the arena; a cell's is committed when the cell is claimed.
+#![allow(unsafe_code, reason = "words lie in mapped memory, reached by pointers")]
+
+use crate::base::sync::{AtomicU64, Ordering};
+use crate::base::{CellIndex, PAGE_SIZE, PageIndex};
+use crate::os::map::{self, Reservation};
+use std::io;
+use std::ptr;
+use std::slice;
+
+/// The ledger of one kind of pages.
+#[derive(Debug)]
+pub(super) struct PageLedger {
+    blocks: Reservation,
+    per_cell: u32,
+    /// Where page 0 of this kind lies.
+    memory: usize,
+}
+
+impl PageLedger {
+    /// A ledger for `cells` cells of `per_cell` pages (a multiple of 64), which lie at `memory`.
+    pub(super) fn new(cells: u32, per_cell: u32, memory: usize) -> io::Result<Self> {
+        let len = cells as usize * block_len(per_cell);
+        Ok(Self { blocks: Reservation::anywhere(len, PAGE_SIZE)?, per_cell, memory })
+    }
+
+    /// Gives memory to a cell's block. It stays when the cell goes.
+    pub(super) fn commit_cell(&self, cell: CellIndex) -> io::Result<()> {
+        // SAFETY: the cell's part of the ledger's own reservation.
+        unsafe { map::commit(self.block(cell), block_len(self.per_cell)) }
+    }
+
+    /// The word of a page of a committed cell.
+    #[inline]
+    pub(super) fn word(&self, page: u32) -> &AtomicU64 {
+        let (cell, place) = (page / self.per_cell, page % self.per_cell);
+        let at = self.block(CellIndex(cell)) + place as usize * 8;
+        let word: *const AtomicU64 = ptr::with_exposed_provenance(at);
+        // SAFETY: callers name pages of cells that are or have been live, so the block is
+        // committed; zero, as any other bytes, is a valid word.
+        unsafe { &*word }
+    }
+
+    /// Where a page lies.
+    pub(super) fn address(&self, page: u32) -> usize {
+        self.memory + page as usize * PAGE_SIZE
+    }
+
+    /// Notes that a page is dirty in the epoch `epoch`. `false`: it has been noted before.
+    pub(super) fn set_dirty(&self, page: u32, epoch: u64) -> bool {
+        let (cell, place) = (CellIndex(page / self.per_cell), page % self.per_cell);
+        let word = &self.dirty(cell, epoch)[(place / 64) as usize];
+        word.fetch_or(1 << (place % 64), Ordering::Relaxed) >> (place % 64) & 1 == 0
+    }
+
+    /// Forgets which pages of a cell were dirty in epochs of that parity.
+    pub(super) fn clear_dirty(&self, cell: CellIndex, epoch: u64) {
+        for word in self.dirty(cell, epoch).iter().filter(|word| word.load(Ordering::Relaxed) != 0)
+        {
+            word.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Pages of a cell that are dirty in the epoch: how many, and calls `visit` for each.
+    pub(super) fn for_dirty(&self, cell: CellIndex, epoch: u64, mut visit: impl FnMut(u32)) {
+        let first = cell.0 * self.per_cell;
+        for (place, word) in (0_u32..).zip(self.dirty(cell, epoch)) {
+            let mut bits = word.load(Ordering::Relaxed);
+            while bits != 0 {
+                visit(first + place * 64 + bits.trailing_zeros());
+                bits &= bits - 1;
+            }
+        }
+    }
+
+    pub(super) fn per_cell(&self) -> u32 {
+        self.per_cell
+    }
+
+    fn dirty(&self, cell: CellIndex, epoch: u64) -> &[AtomicU64] {
+        let len = (self.per_cell / 64) as usize;
+        let odd = if epoch.is_multiple_of(2) { 0 } else { len * 8 };
+        let at = self.block(cell) + self.per_cell as usize * 8 + odd;
+        // SAFETY: within the cell's committed block; otherwise as in `word`.
+        unsafe { slice::from_raw_parts(ptr::with_exposed_provenance(at), len) }
+    }
+
+    fn block(&self, cell: CellIndex) -> usize {
+        self.blocks.start() + cell.0 as usize * block_len(self.per_cell)
+    }
+}
+
+/// The number in images of a page of tables: those of a cell count from its first page on.
+pub(super) fn image_page_of_table(table: u32) -> PageIndex {
+    let per_cell = crate::base::PAGES_PER_CHUNK;
+    PageIndex(table / per_cell * crate::base::PAGES_PER_CELL + table % per_cell)
+}
+
+/// The page of tables with that number in images.
+pub(super) fn table_of_image_page(page: PageIndex) -> u32 {
+    page.chunk().cell().0 * crate::base::PAGES_PER_CHUNK + page.within_chunk()
+}
+
+const fn block_len(per_cell: u32) -> usize {
+    (per_cell as usize * 8 + 2 * (per_cell as usize / 8)).next_multiple_of(PAGE_SIZE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_and_bits_do_not_overlap() {
+        let ledger = PageLedger::new(3, 512, 0x1000).unwrap();
+        ledger.commit_cell(CellIndex(1)).unwrap();
+        for page in [512, 1023] {
+            ledger.word(page).store(u64::MAX, Ordering::Relaxed);
+            assert!(ledger.set_dirty(page, 2) && !ledger.set_dirty(page, 4));
+        }
+        let mut found = Vec::new();
+        ledger.for_dirty(CellIndex(1), 2, |page| found.push(page));
+        assert_eq!(found, [512, 1023]);
+        ledger.for_dirty(CellIndex(1), 1, |_| panic!("the other parity"));
+        ledger.clear_dirty(CellIndex(1), 2);
+        ledger.for_dirty(CellIndex(1), 2, |_| panic!("cleared"));
+        assert_eq!(ledger.address(513), 0x1000 + 513 * PAGE_SIZE);
+        let table = 3 * 512 + 17;
+        assert_eq!(table_of_image_page(image_page_of_table(table)), table);
+    }
+}

@@ -1,0 +1,100 @@
+//! The saver's side of a window: it copies what nobody has written to yet, and takes from the
+//! stage what writers have copied.
+//!
+//! It copies first and asks afterwards whether a writer came in between (see `epoch`); so no
+//! writer ever waits for it, however long its disk takes.
+
+use crate::base::{CHUNK_SIZE, CellIndex, ChunkIndex, PAGE_SIZE, PageIndex, PageRun};
+use crate::cow::cells::CellKind;
+use crate::cow::copy::copy_memory;
+use crate::cow::engine::{Engine, PageKind};
+use crate::cow::epoch;
+use crate::cow::pages::table_of_image_page;
+use crate::cow::stage::Staged;
+
+/// An open window, in the hands of the saver. Dropping it closes it: what has not been saved
+/// by then is not wanted any more.
+#[derive(Debug)]
+pub struct Window<'a> {
+    engine: &'a Engine,
+    now: u64,
+}
+
+impl Engine {
+    /// The window that the last freeze has opened. The calling thread saves it.
+    #[must_use]
+    pub fn window(&self) -> Window<'_> {
+        self.become_saver();
+        Window { engine: self, now: self.clock.now() }
+    }
+}
+
+impl Window<'_> {
+    /// Copies a page of tables, by its number in images. `false`: its frozen state is, or will
+    /// soon be, in the stage.
+    pub fn save_table(&self, page: PageIndex, buffer: &mut [u8]) -> bool {
+        self.save_page(PageKind::Table, table_of_image_page(page), buffer)
+    }
+
+    /// Copies a tracked page; as [`Window::save_table`].
+    pub fn save_tracked(&self, page: PageIndex, buffer: &mut [u8]) -> bool {
+        self.save_page(PageKind::Tracked, page.0, buffer)
+    }
+
+    fn save_page(&self, kind: PageKind, page: u32, buffer: &mut [u8]) -> bool {
+        let ledger = self.engine.ledger(kind);
+        let word = ledger.word(page);
+        let Some(found) = epoch::unwritten(word, self.now) else { return false };
+        copy_memory(ledger.address(page), &mut buffer[..PAGE_SIZE]);
+        epoch::confirm(word, found, self.now)
+    }
+
+    /// Copies runs of a guarded chunk's pages, one after the other; as [`Window::save_table`].
+    pub fn save_chunk(&self, chunk: ChunkIndex, runs: &[PageRun], buffer: &mut [u8]) -> bool {
+        let word = self.engine.cells.word(chunk);
+        let Some(found) = epoch::unwritten(word, self.now) else { return false };
+        let mut rest = buffer;
+        for run in runs {
+            let (bytes, after) = rest.split_at_mut(run.byte_len());
+            debug_assert!(run.byte_len() <= CHUNK_SIZE && run.first.chunk() == chunk);
+            copy_memory(self.engine.base + run.first.offset(), bytes);
+            rest = after;
+        }
+        epoch::confirm(word, found, self.now)
+    }
+
+    /// The cells that were known at the freeze, in order.
+    #[must_use]
+    pub fn frozen_cells(&self) -> Vec<(CellIndex, CellKind)> {
+        self.engine.frozen_cells()
+    }
+
+    /// What writers have copied to the stage since the last call.
+    #[must_use]
+    pub fn take_staged(&self) -> Vec<Staged> {
+        self.engine.stage.take_queued(self.now)
+    }
+
+    /// Opens a chunk that has been saved, since it will soon be written again: its writer takes
+    /// no fault then, and system calls find it writable.
+    pub fn reopen(&self, chunk: ChunkIndex) {
+        self.engine.open(chunk);
+    }
+
+    /// The stage, for giving slots back.
+    #[must_use]
+    pub fn stage(&self) -> &crate::cow::Stage {
+        &self.engine.stage
+    }
+}
+
+impl Drop for Window<'_> {
+    fn drop(&mut self) {
+        let engine = self.engine;
+        engine.clock.close_window();
+        // Who was waiting for a slot needs none any more.
+        engine.stage.wake();
+        self.take_staged().into_iter().for_each(|staged| engine.stage.give(staged));
+        engine.stage.release();
+    }
+}

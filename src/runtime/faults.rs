@@ -1,0 +1,59 @@
+//! Faults and announcements: what `open` sets up so that writes are noticed from then on.
+
+use crate::cow::Fault;
+use crate::os::{self, segv, signals};
+use crate::runtime::Options;
+use crate::runtime::process::{self, Process};
+use std::io;
+
+/// Has refused writes handled: to be called before any memory is protected.
+///
+/// # Errors
+/// If the system does not take a signal handler.
+pub(super) fn catch() -> io::Result<()> {
+    segv::install(on_write_fault)
+}
+
+/// Begins to heed announcements, and sets up what the barrier and signals trigger.
+///
+/// # Errors
+/// If the system does not take a signal handler.
+pub(super) fn engage(process: &'static Process, options: &Options) -> io::Result<()> {
+    let engine = process.heap.arena().cow();
+    engine.set_dirty_threshold(options.snapshot_every_bytes.unwrap_or(0));
+    if let Some(signal) = options.snapshot_on_signal {
+        signals::on_signal(signal, want_snapshot)?;
+    }
+    let closed = process.gate.close(|| process.heap.passes());
+    engine.set_checked(options.check_tracked);
+    engine.engage();
+    drop(closed);
+    Ok(())
+}
+
+/// Runs in the signal handler: allocates nothing, takes no lock.
+fn on_write_fault(address: usize) -> bool {
+    let Some(process) = process::get() else { return false };
+    match process.heap.arena().cow().on_write_fault(address) {
+        Fault::Handled => true,
+        Fault::Foreign => false,
+        Fault::Undeclared => {
+            let mut digits = [0; 16];
+            os::fatal(&[
+                "stillheap: a write to tracked memory at 0x",
+                os::hex(address, &mut digits),
+                " was not announced: only `Tracked::write` and the like may change such memory\n",
+            ])
+        }
+    }
+}
+
+/// Runs in a signal handler.
+fn want_snapshot() {
+    if let Some(process) = process::get()
+        && !process.opened.is_forked()
+    {
+        process.opened.want();
+        process.heap.arena().cow().bell().ring();
+    }
+}

@@ -1,0 +1,175 @@
+//! Taking a snapshot: the freeze, and the window in which its pages are saved.
+
+use crate::cow::{Changed, CowCounts, Engine, FreezeError};
+use crate::heap::Heap;
+use crate::os::SignalsBlocked;
+use crate::os::DiskFile;
+use crate::runtime::SnapshotError;
+use crate::runtime::events::SnapshotFailure;
+use crate::runtime::process::Process;
+use crate::runtime::still::StillInfo;
+use crate::snapshot::{Draft, SaveCounts, SaveError};
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant, SystemTime};
+
+/// The smallest stage unless the user says otherwise.
+const STAGE_MIN: u64 = 64 << 20;
+/// Memory that the stage gets ahead of the first window.
+const WARM_FIRST: u64 = 16 << 20;
+/// How often a freeze is tried again at once when a thread is kept from leaving the barrier.
+const FREEZE_TRIES: u32 = 100;
+
+/// A freeze that has been: the epoch has ended, and its window is open.
+#[derive(Debug)]
+pub(super) struct Frozen {
+    pub(super) number: u64,
+    pub(super) changes: Option<u64>,
+    pub(super) operations: u64,
+    pub(super) frozen_at: SystemTime,
+    pub(super) opened_at: Instant,
+    pause: Duration,
+    drain: Duration,
+    /// What had been counted by then, so that the window's part can be told.
+    before: CowCounts,
+    /// Signals stay away from the thread that saves: a handler would write to the heap.
+    _signals: SignalsBlocked,
+}
+
+/// A snapshot whose pages have all been saved.
+#[derive(Debug)]
+pub(super) struct Saved {
+    pub(super) draft: Draft<DiskFile>,
+    /// But for what is known only when it is durable.
+    pub(super) info: StillInfo,
+    pub(super) changes: Option<u64>,
+    pub(super) opened_at: Instant,
+}
+
+/// What a snapshot thread remembers from one window to the next.
+#[derive(Debug)]
+pub(super) struct Preparation {
+    stage_bytes: Option<u64>,
+    /// Bytes of pages in the last snapshot.
+    heap_bytes: u64,
+    /// What the stage held of pages and of chunks.
+    warm: (u64, u64),
+    /// Faults at the end of the window before.
+    faults: u64,
+}
+
+impl Preparation {
+    pub(super) fn new(stage_bytes: Option<u64>, heap_bytes: u64) -> Self {
+        Self { stage_bytes, heap_bytes, warm: (WARM_FIRST, WARM_FIRST), faults: 0 }
+    }
+
+    /// Gets the stage ready, before anybody has to wait.
+    fn prepare(&self, engine: &Engine) {
+        let limit = self.stage_bytes.unwrap_or((self.heap_bytes / 4).max(STAGE_MIN));
+        engine.stage().prepare(limit, self.warm.0, self.warm.1);
+    }
+}
+
+/// Closes the gate, ends the epoch, opens the gate.
+pub(super) fn freeze(
+    process: &Process,
+    preparation: &Preparation,
+    number: u64,
+) -> Result<Frozen, SnapshotError> {
+    let engine = process.heap.arena().cow();
+    process.opened.check_state()?;
+    preparation.prepare(engine);
+    let signals = SignalsBlocked::new();
+    let mut tries = 0;
+    loop {
+        engine.protect_early();
+        let closed = process.gate.close(|| process.heap.passes());
+        // Again: a panic may have poisoned a root while the gate was closing.
+        process.opened.check_state()?;
+        let frozen_at = SystemTime::now();
+        let operations = process.opened.operations.load(Relaxed);
+        let changes = process.opened.changes();
+        let before = engine.counts();
+        let drain = closed.drain();
+        let frozen = engine.freeze(true);
+        let pause = closed.open();
+        tries += 1;
+        match frozen {
+            Ok(()) => {
+                let opened_at = Instant::now();
+                return Ok(Frozen {
+                    number,
+                    changes,
+                    operations,
+                    frozen_at,
+                    opened_at,
+                    pause,
+                    drain,
+                    before,
+                    _signals: signals,
+                });
+            }
+            Err(FreezeError::Busy) if tries < FREEZE_TRIES => std::thread::yield_now(),
+            Err(error) => {
+                let reason = error.to_string();
+                return Err(SnapshotFailure::Freeze { reason }.into());
+            }
+        }
+    }
+}
+
+/// Saves what has been frozen with `draft`, and closes the window.
+pub(super) fn save(
+    heap: &Heap,
+    preparation: &mut Preparation,
+    frozen: Frozen,
+    draft: impl FnOnce(&crate::cow::Window<'_>) -> Result<Draft<DiskFile>, SaveError>,
+) -> Result<Saved, SaveError> {
+    let engine = heap.arena().cow();
+    let window = engine.window();
+    let Changed { pages, chunks } = engine.note_heat();
+    let drafted = draft(&window);
+    drop(window);
+    let window = frozen.opened_at.elapsed();
+    heap.reclaim();
+    let after = engine.counts();
+    preparation.learn(engine, &frozen.before, &after);
+    let draft = drafted?;
+    let SaveCounts { by_thread, by_barrier } = draft.counts;
+    preparation.heap_bytes = (by_thread + by_barrier) * crate::base::PAGE_SIZE as u64;
+    let info = StillInfo {
+        number: frozen.number,
+        pause: frozen.pause,
+        drain: frozen.drain,
+        window,
+        saving: window,
+        dirty_pages: pages,
+        dirty_chunks: chunks,
+        faults: after.faults - preparation.faults,
+        pages_by_barrier: by_barrier,
+        stage_high_water: engine.stage().high_water(),
+        stalls: after.stalls - frozen.before.stalls,
+        pages: 0,
+        bytes: 0,
+        operations: frozen.operations,
+        frozen_at: frozen.frozen_at,
+    };
+    preparation.faults = after.faults;
+    Ok(Saved { draft, info, changes: frozen.changes, opened_at: frozen.opened_at })
+}
+
+impl Preparation {
+    /// The next window will want what this one did, and a little more.
+    fn learn(&mut self, engine: &Engine, before: &CowCounts, after: &CowCounts) {
+        let most = engine.stage().high_water();
+        let with_margin = |units: u64, size: usize| {
+            let bytes = (units * size as u64).min(most);
+            bytes + bytes / 4
+        };
+        let pages = after.staged_pages - before.staged_pages;
+        let chunks = after.staged_chunks - before.staged_chunks;
+        self.warm = (
+            with_margin(pages, crate::base::PAGE_SIZE).max(1 << 20),
+            with_margin(chunks, crate::base::CHUNK_SIZE),
+        );
+    }
+}
