@@ -37,8 +37,8 @@ mod xtree;
 
 #[cfg(not(loom))]
 pub use runtime::{
-    Event, FreezeStats, Heap, OpenError, Options, ProcessHeap, Restored, Scope, SkippedSnapshot, SnapshotError,
-    Stats, Still, StillInfo, transient,
+    Event, FreezeStats, Heap, OpenError, Options, ProcessHeap, Restored, Scope, SkippedSnapshot,
+    SnapshotError, Stats, Still, StillInfo, transient,
 };
 #[cfg(not(loom))]
 pub use typed::{

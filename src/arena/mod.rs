@@ -29,9 +29,7 @@ pub use layout::{
     BLOCK_MIN, CELL_MAGIC, CellHeader, ChunkEntry, ChunkKind, PageEntry, PageTag, Purpose,
     SLOT_SIZE, Slot,
 };
-pub use saved::{
-    FrozenEntry, TablePage, first_table_page, frozen_span, later_table_pages,
-};
 pub use reserve::{Arena, ArenaConfig, ReserveError};
+pub use saved::{FrozenEntry, TablePage, first_table_page, frozen_span, later_table_pages};
 pub use side::SlabNote;
 pub use space::Space;

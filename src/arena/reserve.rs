@@ -141,8 +141,7 @@ impl Arena {
         let side = Side::new(config.cells()).map_err(refused)?;
         let tables = Reservation::anywhere(config.cells() as usize * CHUNK_SIZE, CHUNK_SIZE)
             .map_err(refused)?;
-        let cow =
-            Engine::new(range.start(), config.cells(), tables.start()).map_err(refused)?;
+        let cow = Engine::new(range.start(), config.cells(), tables.start()).map_err(refused)?;
         Ok(Self { range, tables, config, side, cow })
     }
 
@@ -276,8 +275,7 @@ impl Arena {
         if state != PLAIN && state != HEAD {
             return None;
         }
-        let header: *const CellHeader =
-            ptr::with_exposed_provenance(self.tables_address(cell));
+        let header: *const CellHeader = ptr::with_exposed_provenance(self.tables_address(cell));
         // SAFETY: as in `slot`.
         Some(unsafe { &*header })
     }

@@ -196,6 +196,12 @@ impl Engine {
         self.clock.now()
     }
 
+    /// Whether frozen pages are still to be saved.
+    #[must_use]
+    pub fn is_window_open(&self) -> bool {
+        self.clock.is_window_open(self.clock.now())
+    }
+
     /// The bell that crossing the threshold of dirtied bytes rings.
     #[must_use]
     pub fn bell(&self) -> &Bell {

@@ -263,7 +263,8 @@ mod loom_tests {
                 }
                 None => {
                     assert_eq!(world.staged.load(Ordering::Acquire), 1);
-                    let stage = [0, 1].map(|place: usize| world.stage[place].load(Ordering::Relaxed));
+                    let stage =
+                        [0, 1].map(|place: usize| world.stage[place].load(Ordering::Relaxed));
                     assert_eq!(stage, [8, 8]);
                 }
             }

@@ -221,7 +221,6 @@ impl Closed<'_> {
     pub fn drain(&self) -> Duration {
         self.drain
     }
-
 }
 
 impl Drop for Closed<'_> {

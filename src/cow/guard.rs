@@ -13,8 +13,6 @@ use crate::base::sync::Ordering::{Acquire, Relaxed};
 use crate::base::{CHUNK_SIZE, CHUNKS_PER_CELL, CellIndex, ChunkIndex, PAGE_SIZE, PageIndex};
 use crate::cow::cells::{self, CellKind, CellNote};
 use crate::cow::engine::Engine;
-#[cfg(test)]
-use crate::cow::engine::PageKind;
 use crate::cow::epoch::{self, Turn};
 use crate::cow::stage::Unit;
 use crate::os::map::{self, Protection};
@@ -184,7 +182,8 @@ impl Engine {
         let (first, count) = (run.start, run.end - run.start);
         let start = self.chunk_address(ChunkIndex(first));
         // SAFETY: chunks of known cells.
-        if unsafe { map::protect(start, count as usize * CHUNK_SIZE, Protection::Writable) }.is_err()
+        if unsafe { map::protect(start, count as usize * CHUNK_SIZE, Protection::Writable) }
+            .is_err()
         {
             os::fatal(&["stillheap: the system refuses to make memory writable again\n"]);
         }
@@ -290,11 +289,5 @@ impl Engine {
     #[must_use]
     pub fn knows(&self, cell: CellIndex, kind: CellKind) -> bool {
         self.cells.known(kind).get(cell.0)
-    }
-
-    /// Whether a page was announced in this epoch.
-    #[cfg(test)]
-    pub(super) fn is_announced(&self, kind: PageKind, page: u32) -> bool {
-        self.ledger(kind).word(page).load(Acquire) == self.clock.now()
     }
 }

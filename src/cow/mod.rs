@@ -17,6 +17,7 @@
 //!
 //! The engine knows addresses and numbers of pages, chunks and cells; what lies in them, which
 //! are in use, and what is in an image, is the business of those above it.
+#![cfg_attr(loom, allow(dead_code, reason = "loom builds the lock-free parts alone"))]
 
 #[cfg(not(loom))]
 mod bell;

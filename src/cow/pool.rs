@@ -29,11 +29,7 @@ impl Pool {
     }
 
     /// A slot below `limit` that is nobody else's. `links` gives a slot's link.
-    pub(super) fn take<'a>(
-        &self,
-        limit: u32,
-        links: impl Fn(u32) -> &'a AtomicU32,
-    ) -> Option<u32> {
+    pub(super) fn take<'a>(&self, limit: u32, links: impl Fn(u32) -> &'a AtomicU32) -> Option<u32> {
         let mut head = self.free.load(Ordering::Acquire);
         while let Some(slot) = slot_of(low(head)) {
             let next = links(slot).load(Ordering::Relaxed);
@@ -139,7 +135,8 @@ mod loom_tests {
     struct World {
         pool: Pool,
         links: [AtomicU32; 2],
-        slots: [UnsafeCell<u32>; 2],
+        slots: [UnsafeCell<()>; 2],
+        values: [AtomicU32; 2],
     }
 
     /// Two writers fill slots, the saver empties them and gives them back: no slot is anybody's
@@ -152,7 +149,8 @@ mod loom_tests {
             let world = Arc::new(World {
                 pool: Pool::new(),
                 links: [AtomicU32::new(0), AtomicU32::new(0)],
-                slots: [UnsafeCell::new(0), UnsafeCell::new(0)],
+                slots: [UnsafeCell::new(()), UnsafeCell::new(())],
+                values: [AtomicU32::new(0), AtomicU32::new(0)],
             });
             let writers: Vec<_> = [5, 6]
                 .map(|value| {
@@ -160,7 +158,8 @@ mod loom_tests {
                     thread::spawn(move || {
                         let links = |slot: u32| &world.links[slot as usize];
                         let Some(slot) = world.pool.take(2, links) else { return 0 };
-                        world.slots[slot as usize].with_mut(|place| unsafe { *place = value });
+                        world.slots[slot as usize].with_mut(|_| ());
+                        world.values[slot as usize].store(value, Ordering::Relaxed);
                         world.pool.push(slot, links(slot));
                         value
                     })
@@ -178,7 +177,8 @@ mod loom_tests {
             let (mut sum, mut next) = (0, self.pool.take_queued());
             while let Some(slot) = next {
                 next = Pool::after(&self.links[slot as usize]);
-                sum += self.slots[slot as usize].with(|place| unsafe { *place });
+                self.slots[slot as usize].with_mut(|_| ());
+                sum += self.values[slot as usize].load(Ordering::Relaxed);
                 self.pool.give(slot, &self.links[slot as usize]);
             }
             sum

@@ -195,7 +195,7 @@ impl Stage {
     /// Whether so many bytes are in slots that writers will soon have to wait.
     #[must_use]
     pub fn is_filling(&self) -> bool {
-        self.in_use.load(Ordering::Relaxed) > self.limit.load(Ordering::Relaxed) / 4
+        self.in_use.load(Ordering::Relaxed) > self.limit.load(Ordering::Relaxed) / 2
     }
 
     /// A slot, if one is free within the limit (`spare`: or a little above it).

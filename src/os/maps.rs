@@ -48,6 +48,18 @@ fn parse(line: &str) -> Option<Mapping> {
     Some(Mapping { addresses, access: access.to_owned(), name: name.to_owned() })
 }
 
+/// The part of the process's anonymous memory that lies in huge pages, from 0 to 1.
+#[must_use]
+pub fn huge_page_share() -> Option<f64> {
+    let text = std::fs::read_to_string("/proc/self/smaps_rollup").ok()?;
+    let kilobytes = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+        line.trim().strip_suffix(" kB")?.trim().parse::<f64>().ok()
+    };
+    let (huge, all) = (kilobytes("AnonHugePages:")?, kilobytes("Anonymous:")?);
+    (all > 0.0).then(|| huge / all)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,16 +92,4 @@ nonsense
         let address = std::ptr::from_ref(&local).addr();
         assert_eq!(occupants(address..address + 1).unwrap().len(), 1);
     }
-}
-
-/// The part of the process's anonymous memory that lies in huge pages, from 0 to 1.
-#[must_use]
-pub fn huge_page_share() -> Option<f64> {
-    let text = std::fs::read_to_string("/proc/self/smaps_rollup").ok()?;
-    let kilobytes = |name: &str| {
-        let line = text.lines().find_map(|line| line.strip_prefix(name))?;
-        line.trim().strip_suffix(" kB")?.trim().parse::<f64>().ok()
-    };
-    let (huge, all) = (kilobytes("AnonHugePages:")?, kilobytes("Anonymous:")?);
-    (all > 0.0).then(|| huge / all)
 }

@@ -69,8 +69,10 @@ fn is_handled(info: *mut libc::siginfo_t, context: *mut libc::c_void) -> bool {
     }
     // SAFETY: stored by `install`, which takes nothing else.
     let handler: WriteFaultHandler = unsafe { std::mem::transmute(handler) };
+    // SAFETY: the kernel gives a valid pointer.
+    let info = unsafe { &*info };
     // SAFETY: a fault's information has an address.
-    handler(unsafe { (*info).si_addr() }.addr())
+    handler(unsafe { info.si_addr() }.addr())
 }
 
 /// The memory is there, and the access is not allowed.

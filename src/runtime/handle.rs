@@ -109,6 +109,12 @@ impl Heap {
         Stats::of(self.process, self.keeper.requests.last())
     }
 
+    /// Whether frozen pages are being saved at this moment.
+    #[must_use]
+    pub fn is_saving(&self) -> bool {
+        self.process.heap.arena().cow().is_window_open()
+    }
+
     /// Checks the allocator's tables against each other, with the gate closed: every scope and
     /// allocator call of the process waits, some microseconds for each MiB in use.
     ///

@@ -5,8 +5,8 @@ use crate::base::PAGE_SIZE;
 use crate::heap::{AdoptError, CellRun};
 use crate::image::{ChooseError, Host, Machine, Skipped, Sound, inspect};
 use crate::os::{self, DirLock, DiskDir, DiskFile, LockError};
-use crate::runtime::handle::{Heap, Restored, SkippedSnapshot};
 use crate::runtime::faults;
+use crate::runtime::handle::{Heap, Restored, SkippedSnapshot};
 use crate::runtime::keeper::{Keeper, SavedState, tell};
 use crate::runtime::process::{self, Process};
 use crate::runtime::{Event, Options, ProcessHeap, Scope};
@@ -143,8 +143,8 @@ impl ProcessHeap {
             changes: process.opened.changes(),
             bytes: restored.pages * PAGE_SIZE as u64,
         });
-        let keeper = Keeper::start(process, store, lock, &options, saved)
-            .map_err(OpenError::System)?;
+        let keeper =
+            Keeper::start(process, store, lock, &options, saved).map_err(OpenError::System)?;
         Ok(Heap::new(process, keeper, restored, options.on_event))
     }
 

@@ -71,7 +71,13 @@ fn start(heap: &ProcessHeap) -> Result<Process, StartError> {
     os::at_fork(before_fork, after_fork_in_parent, after_fork_in_child)
         .map_err(StartError::Hooks)?;
     let exit_hook = ExitHook::new(thread::give_back).map_err(StartError::Hooks)?;
-    Ok(Process { heap, gate: Gate::new(), exit_hook, opened: Opened::default(), meter: Meter::new() })
+    Ok(Process {
+        heap,
+        gate: Gate::new(),
+        exit_hook,
+        opened: Opened::default(),
+        meter: Meter::new(),
+    })
 }
 
 /// A fork copies the heap with whatever locks other threads hold: so it waits for those.

@@ -33,10 +33,7 @@ pub struct Stats {
 }
 
 impl Stats {
-    pub(super) fn of(
-        process: &Process,
-        last: Option<Result<StillInfo, SnapshotError>>,
-    ) -> Self {
+    pub(super) fn of(process: &Process, last: Option<Result<StillInfo, SnapshotError>>) -> Self {
         let engine = process.heap.arena().cow();
         Self {
             heap: process.heap.stats(),

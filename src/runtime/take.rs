@@ -2,8 +2,8 @@
 
 use crate::cow::{Changed, CowCounts, Engine, FreezeError};
 use crate::heap::Heap;
-use crate::os::SignalsBlocked;
 use crate::os::DiskFile;
+use crate::os::SignalsBlocked;
 use crate::runtime::SnapshotError;
 use crate::runtime::events::SnapshotFailure;
 use crate::runtime::process::Process;
@@ -16,6 +16,8 @@ use std::time::{Duration, Instant, SystemTime};
 const STAGE_MIN: u64 = 64 << 20;
 /// Memory that the stage gets ahead of the first window.
 const WARM_FIRST: u64 = 16 << 20;
+/// And ahead of later ones, at most: slots that come back are used again before fresh ones.
+const WARM_MAX: u64 = 32 << 20;
 /// How often a freeze is tried again at once when a thread is kept from leaving the barrier.
 const FREEZE_TRIES: u32 = 100;
 
@@ -163,7 +165,7 @@ impl Preparation {
         let most = engine.stage().high_water();
         let with_margin = |units: u64, size: usize| {
             let bytes = (units * size as u64).min(most);
-            bytes + bytes / 4
+            (bytes + bytes / 4).min(WARM_MAX)
         };
         let pages = after.staged_pages - before.staged_pages;
         let chunks = after.staged_chunks - before.staged_chunks;

@@ -11,8 +11,8 @@ mod restore;
 mod save;
 mod store;
 
-pub use restore::{PlaceError, Placement, placements};
 pub use heat::heat_in;
 pub use plan::CopyMissing;
+pub use restore::{PlaceError, Placement, placements};
 pub use save::{Draft, DraftError, SaveCounts};
 pub use store::{Opening, SaveError, Store, StoreError};

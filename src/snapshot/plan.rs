@@ -15,7 +15,9 @@ use std::collections::HashMap;
 use std::thread;
 use std::time::{Duration, Instant};
 
-const SLOT_PAGES: u32 = (SLOT_SIZE / PAGE_SIZE) as u32;
+const SLOT_PAGES: u32 = PAGES_PER_CHUNK / CHUNKS_PER_CELL;
+
+static_assertions::const_assert_eq!(SLOT_PAGES as usize * PAGE_SIZE, SLOT_SIZE);
 
 /// How long a copy that a writer has begun may take to arrive. The writer's thread may not run.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);

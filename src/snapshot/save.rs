@@ -4,7 +4,7 @@
 //! the stage. Copies are made before they are written and summed, so that checksum and page
 //! cannot differ, and no writer waits for the disk unless the stage is full.
 
-use crate::base::{CHUNK_SIZE, PAGE_SIZE, PageIndex, PageRun};
+use crate::base::{CHUNK_SIZE, ChunkIndex, PAGE_SIZE, PageIndex, PageRun};
 use crate::cow::{CellKind, Engine, Staged, Unit, Window};
 use crate::image::{SegmentInfo, SegmentWriter, WriteError};
 use crate::os::{Dir, File};
@@ -50,14 +50,20 @@ pub enum DraftError {
 struct Saving<'w, 'e, F> {
     window: &'w Window<'e>,
     writer: SegmentWriter<F>,
-    /// The runs of guarded chunks, and of tracked ones, by chunk.
-    runs: HashMap<u32, Vec<PageRun>>,
+    chunks: &'w [ChunkPlan],
+    /// Where a chunk stands in `chunks`.
+    places: HashMap<ChunkIndex, usize>,
     tables: Vec<PageIndex>,
+    /// Copies of writers' that wait for their chunk's turn, by its place in `chunks`.
+    waiting: Vec<Vec<Staged>>,
+    /// Whether a chunk has had its turn.
+    done: Vec<bool>,
     buffer: Vec<u8>,
     counts: SaveCounts,
-    /// Units that writers have taken over, and those of them that have come.
+    /// Units that writers had taken over when their turn came, and those of them that have come
+    /// since.
     missed: u64,
-    arrived: u64,
+    late: u64,
 }
 
 impl<F: File> Draft<F> {
@@ -77,8 +83,9 @@ impl<F: File> Draft<F> {
             plan.sort_by_heat(|chunk| engine.heat(chunk));
             let writer = SegmentWriter::create(dir, &info, &plan.runs)?;
             let mut saving = Saving::new(window, writer, &plan);
-            saving.write_staged(&mut early)?;
-            saving.save(&plan, engine)?;
+            let saved = saving.save(&plan, engine, &mut early);
+            saving.give_back();
+            saved?;
             let notes = super::heat::encode(plan.chunks.iter().map(|plan| plan.chunk), engine);
             Ok(Self { writer: saving.writer, info, notes, counts: saving.counts })
         });
@@ -88,37 +95,69 @@ impl<F: File> Draft<F> {
 }
 
 impl<'w, 'e, F: File> Saving<'w, 'e, F> {
-    fn new(window: &'w Window<'e>, writer: SegmentWriter<F>, plan: &Plan) -> Self {
+    fn new(window: &'w Window<'e>, writer: SegmentWriter<F>, plan: &'w Plan) -> Self {
         let mut tables = plan.later_pages.clone();
         tables.sort_unstable();
-        let runs = plan.chunks.iter().map(|plan| (plan.chunk.0, plan.runs.clone())).collect();
+        let places = plan.chunks.iter().enumerate().map(|(place, plan)| (plan.chunk, place));
         Self {
             window,
             writer,
-            runs,
+            chunks: &plan.chunks,
+            places: places.collect(),
             tables,
+            waiting: plan.chunks.iter().map(|_| Vec::new()).collect(),
+            done: vec![false; plan.chunks.len()],
             buffer: vec![0; CHUNK_SIZE],
             counts: SaveCounts::default(),
             missed: 0,
-            arrived: 0,
+            late: 0,
         }
     }
 
-    fn save(&mut self, plan: &Plan, engine: &Engine) -> Result<(), DraftError> {
+    fn save(
+        &mut self,
+        plan: &Plan,
+        engine: &Engine,
+        early: &mut Vec<Staged>,
+    ) -> Result<(), DraftError> {
         for (page, bytes) in &plan.first_pages {
-            self.counts.by_thread += self.writer.write_pages(*page, &bytes[..])?.pages;
+            self.writer.write_pages(*page, &bytes[..])?;
+            self.counts.by_thread += 1;
         }
+        self.sort_in(early)?;
         self.save_later_tables()?;
-        for plan in &plan.chunks {
+        let mut next = 0;
+        while let Some(place) = self.choose(&mut next) {
+            self.done[place] = true;
+            let plan = &self.chunks[place];
             match plan.kind {
-                CellKind::Guarded => self.save_chunk(plan, engine)?,
-                CellKind::Tracked => self.save_tracked(plan)?,
+                CellKind::Guarded => self.save_chunk(place, plan, engine)?,
+                CellKind::Tracked => self.save_tracked(place, plan)?,
             }
-            if self.window.stage().is_filling() {
-                self.empty_stage()?;
-            }
+            self.look_at_stage()?;
         }
         self.await_the_rest()
+    }
+
+    /// The chunk whose turn it is: the next in order, or, when the stage is filling up, the one
+    /// that has most in it.
+    fn choose(&self, next: &mut usize) -> Option<usize> {
+        while self.done.get(*next).is_some_and(|done| *done) {
+            *next += 1;
+        }
+        let mut best = Some(*next).filter(|next| *next < self.done.len())?;
+        if self.window.stage().is_filling() {
+            let weight = |place: usize| {
+                let staged = self.waiting[place].len();
+                if self.chunks[place].kind == CellKind::Guarded { staged * 512 } else { staged }
+            };
+            for place in *next..self.done.len() {
+                if !self.done[place] && weight(place) > weight(best) {
+                    best = place;
+                }
+            }
+        }
+        Some(best)
     }
 
     fn save_later_tables(&mut self) -> Result<(), DraftError> {
@@ -134,7 +173,18 @@ impl<'w, 'e, F: File> Saving<'w, 'e, F> {
         Ok(())
     }
 
-    fn save_chunk(&mut self, plan: &ChunkPlan, engine: &Engine) -> Result<(), DraftError> {
+    fn save_chunk(
+        &mut self,
+        place: usize,
+        plan: &ChunkPlan,
+        engine: &Engine,
+    ) -> Result<(), DraftError> {
+        if let Some(staged) = self.waiting[place].pop() {
+            let result = write_chunk(&mut self.writer, plan, self.window.stage().bytes(&staged));
+            self.give(staged);
+            self.counts.by_barrier += result?;
+            return Ok(());
+        }
         if !self.window.save_chunk(plan.chunk, &plan.runs, &mut self.buffer) {
             self.missed += 1;
             return Ok(());
@@ -151,30 +201,48 @@ impl<'w, 'e, F: File> Saving<'w, 'e, F> {
         Ok(())
     }
 
-    /// Page by page, as they are written; what follows without a gap is one write.
-    fn save_tracked(&mut self, plan: &ChunkPlan) -> Result<(), DraftError> {
+    /// Page by page, as they are written to; but what follows without a gap is one write.
+    fn save_tracked(&mut self, place: usize, plan: &ChunkPlan) -> Result<(), DraftError> {
+        let mut waiting = std::mem::take(&mut self.waiting[place]);
+        waiting.sort_unstable_by_key(|staged| std::cmp::Reverse(first_page(staged.unit)));
+        let mut result = Ok(());
         for run in &plan.runs {
-            let mut begun = run.first.0;
-            let mut filled = 0;
-            for page in run.first.0..=run.first.0 + (run.count - 1) {
-                let place = &mut self.buffer[filled..filled + PAGE_SIZE];
-                if self.window.save_tracked(PageIndex(page), place) {
-                    filled += PAGE_SIZE;
-                } else {
-                    self.missed += 1;
-                    self.flush(PageIndex(begun), filled)?;
-                    (begun, filled) = (page + 1, 0);
-                }
-            }
-            self.flush(PageIndex(begun), filled)?;
+            result = result.and_then(|()| self.save_run(*run, &mut waiting));
         }
-        Ok(())
+        // What is left was not in use at the freeze.
+        waiting.into_iter().for_each(|staged| self.give(staged));
+        result
+    }
+
+    /// `waiting` holds copies in falling order of their pages.
+    fn save_run(&mut self, run: PageRun, waiting: &mut Vec<Staged>) -> Result<(), DraftError> {
+        let (mut begun, mut filled) = (run.first.0, 0);
+        for page in run.first.0..=run.first.0 + (run.count - 1) {
+            let place = &mut self.buffer[filled..filled + PAGE_SIZE];
+            let is_before = |staged: &Staged| first_page(staged.unit).0 < page;
+            while let Some(unused) = waiting.pop_if(|staged| is_before(staged)) {
+                self.window.stage().give(unused);
+            }
+            if let Some(staged) = waiting.pop_if(|staged| first_page(staged.unit).0 == page) {
+                place.copy_from_slice(self.window.stage().bytes(&staged));
+                self.window.stage().give(staged);
+                self.counts.by_barrier += 1;
+                filled += PAGE_SIZE;
+            } else if self.window.save_tracked(PageIndex(page), place) {
+                self.counts.by_thread += 1;
+                filled += PAGE_SIZE;
+            } else {
+                self.missed += 1;
+                self.flush(PageIndex(begun), filled)?;
+                (begun, filled) = (page + 1, 0);
+            }
+        }
+        self.flush(PageIndex(begun), filled)
     }
 
     fn flush(&mut self, first: PageIndex, len: usize) -> Result<(), DraftError> {
         if len > 0 {
-            let written = self.writer.write_pages(first, &self.buffer[..len])?;
-            self.counts.by_thread += written.pages;
+            self.writer.write_pages(first, &self.buffer[..len])?;
         }
         Ok(())
     }
@@ -182,70 +250,96 @@ impl<'w, 'e, F: File> Saving<'w, 'e, F> {
     /// Waits for copies that writers have begun.
     fn await_the_rest(&mut self) -> Result<(), DraftError> {
         let mut begun = Instant::now();
-        loop {
-            let before = self.arrived;
-            self.empty_stage()?;
-            if self.arrived >= self.missed {
-                return Ok(());
-            }
-            if self.arrived > before {
+        while self.late < self.missed {
+            let before = self.late;
+            self.look_at_stage()?;
+            if self.late > before {
                 begun = Instant::now();
-            }
-            if begun.elapsed() > PATIENCE {
+            } else if begun.elapsed() > PATIENCE {
                 return Err(CopyMissing.into());
+            } else {
+                thread::yield_now();
             }
-            thread::yield_now();
         }
+        Ok(())
     }
 
-    fn empty_stage(&mut self) -> Result<(), DraftError> {
+    /// Takes what writers have copied, and wakes those that found the stage full.
+    fn look_at_stage(&mut self) -> Result<(), DraftError> {
         let mut staged = self.window.take_staged();
-        let result = self.write_staged(&mut staged);
-        staged.into_iter().for_each(|staged| self.window.stage().give(staged));
+        let result = self.sort_in(&mut staged);
+        staged.into_iter().for_each(|staged| self.give(staged));
         self.window.stage().wake();
         result
     }
 
-    /// Writes copies, in the order of their pages, and gives their slots back.
-    fn write_staged(&mut self, staged: &mut Vec<Staged>) -> Result<(), DraftError> {
-        let stage = self.window.stage();
-        staged.sort_unstable_by_key(|staged| std::cmp::Reverse(first_page(staged.unit)));
-        while let Some(last) = staged.last() {
-            self.write_copy(last.unit, stage.bytes(last))?;
-            if let Some(written) = staged.pop() {
-                stage.give(written);
+    /// Puts copies where they wait for their chunk's turn; those whose turn has been are written.
+    fn sort_in(&mut self, staged: &mut Vec<Staged>) -> Result<(), DraftError> {
+        while let Some(staged) = staged.pop() {
+            let chunk = first_page(staged.unit).chunk();
+            let place = match staged.unit {
+                Unit::Table(_) => None,
+                Unit::Tracked(_) | Unit::Chunk(_) => self.places.get(&chunk).copied(),
+            };
+            match place {
+                Some(place) if !self.done[place] => self.waiting[place].push(staged),
+                _ => {
+                    let result = self.write_late(&staged, place);
+                    self.give(staged);
+                    result?;
+                }
             }
         }
         Ok(())
     }
 
-    fn write_copy(&mut self, unit: Unit, bytes: &[u8]) -> Result<(), WriteError> {
-        let wanted: &[PageRun] = match unit {
-            Unit::Table(page) => match self.tables.binary_search(&page) {
-                Ok(_) => &[PageRun { first: page, count: 1 }],
-                Err(_) => &[],
-            },
-            Unit::Tracked(page) => {
-                let runs = self.runs.get(&page.chunk().0);
-                match runs.is_some_and(|runs| runs.iter().any(|run| contains(*run, page))) {
-                    true => &[PageRun { first: page, count: 1 }],
-                    false => &[],
-                }
+    /// Writes a copy by itself, if its pages were in use at the freeze.
+    fn write_late(&mut self, staged: &Staged, place: Option<usize>) -> Result<(), WriteError> {
+        let bytes = self.window.stage().bytes(staged);
+        let plan = place.map(|place| &self.chunks[place]);
+        let page = match (staged.unit, plan) {
+            (Unit::Chunk(_), Some(plan)) => {
+                self.late += 1;
+                self.counts.by_barrier += write_chunk(&mut self.writer, plan, bytes)?;
+                return Ok(());
             }
-            Unit::Chunk(chunk) => self.runs.get(&chunk.0).map_or(&[], Vec::as_slice),
+            (Unit::Table(page), _) => self.tables.binary_search(&page).is_ok().then_some(page),
+            (Unit::Tracked(page), Some(plan)) => {
+                plan.runs.iter().any(|run| contains(*run, page)).then_some(page)
+            }
+            _ => None,
         };
-        // What was not in use at the freeze is of no interest.
-        self.arrived += u64::from(!wanted.is_empty());
-        for run in wanted {
-            let start = match unit {
-                Unit::Chunk(_) => run.first.within_chunk() as usize * PAGE_SIZE,
-                Unit::Table(_) | Unit::Tracked(_) => 0,
-            };
-            let bytes = &bytes[start..start + run.byte_len()];
-            self.counts.by_barrier += self.writer.write_pages(run.first, bytes)?.pages;
+        if let Some(page) = page {
+            self.late += 1;
+            self.counts.by_barrier += self.writer.write_pages(page, bytes)?.pages;
         }
         Ok(())
     }
+
+    fn give(&self, staged: Staged) {
+        self.window.stage().give(staged);
+    }
+
+    /// Gives all slots back, however the saving has ended.
+    fn give_back(&mut self) {
+        for staged in std::mem::take(&mut self.waiting).into_iter().flatten() {
+            self.give(staged);
+        }
+    }
+}
+
+/// Writes the pages in use of a whole chunk's copy. Gives how many there are.
+fn write_chunk<F: File>(
+    writer: &mut SegmentWriter<F>,
+    plan: &ChunkPlan,
+    bytes: &[u8],
+) -> Result<u64, WriteError> {
+    let mut pages = 0;
+    for run in &plan.runs {
+        let start = run.first.within_chunk() as usize * PAGE_SIZE;
+        pages += writer.write_pages(run.first, &bytes[start..start + run.byte_len()])?.pages;
+    }
+    Ok(pages)
 }
 
 fn first_page(unit: Unit) -> PageIndex {

@@ -15,9 +15,9 @@ pub(crate) struct Layer {
 pub(crate) const LAYERS: [Layer; 12] = [
     Layer { name: "base", may_import: &[] },
     Layer { name: "os", may_import: &["base"] },
-    Layer { name: "arena", may_import: &["base", "os"] },
-    Layer { name: "cow", may_import: &["base", "os", "arena"] },
-    Layer { name: "heap", may_import: &["base", "os", "arena", "cow"] },
+    Layer { name: "cow", may_import: &["base", "os"] },
+    Layer { name: "arena", may_import: &["base", "os", "cow"] },
+    Layer { name: "heap", may_import: &["base", "os", "cow", "arena"] },
     Layer { name: "image", may_import: &["base", "os"] },
     Layer { name: "snapshot", may_import: &["base", "os", "arena", "cow", "image"] },
     Layer {
