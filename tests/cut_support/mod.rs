@@ -21,9 +21,6 @@ use stillheap::{Heap, Options, StillInfo};
 const STAGE: &str = "STILLHEAP_TEST_STAGE";
 const TOLD: &str = "STILLHEAP_TEST_TOLD";
 
-/// Copies that may wait for their check.
-const BACKLOG: usize = 2;
-
 /// How much memory there is for frozen pages that writers are about to change.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Stage {
@@ -88,6 +85,8 @@ pub(crate) struct Stills<'a> {
     pub(crate) frozen: AtomicU64,
     /// Operations that have ended, for the writer to count. What a check is told of.
     pub(crate) ended: AtomicU64,
+    /// Snapshots are copied as long as no more than this wait for their check.
+    pub(crate) backlog: usize,
     /// Whether each snapshot is to be copied, whatever waits.
     pub(crate) every: AtomicBool,
     /// Up to which number of ended operations snapshots have been copied.
@@ -97,7 +96,7 @@ pub(crate) struct Stills<'a> {
 impl<'a> Stills<'a> {
     pub(crate) fn new(heap: &'a Heap, dir: &'a Path) -> Self {
         let (frozen, ended, copied) = Default::default();
-        Self { heap, dir, frozen, ended, every: AtomicBool::new(false), copied }
+        Self { heap, dir, frozen, ended, backlog: 2, every: AtomicBool::new(false), copied }
     }
 
     /// Takes snapshots, back to back, until the process is killed.
@@ -107,12 +106,20 @@ impl<'a> Stills<'a> {
             let still = self.heap.snapshot().expect("a freeze");
             self.frozen.fetch_add(1, Relaxed);
             let info = still.wait_durable().expect("durable");
-            if self.every.load(Relaxed) || self.waiting() < BACKLOG {
+            if self.every.load(Relaxed) || self.waiting() < self.backlog {
                 self.leave(number, &info, ended);
                 self.copied.fetch_max(ended, Relaxed);
             }
         }
         unreachable!("numbers do not end")
+    }
+
+    /// Waits for the next freeze, and returns right after it.
+    pub(crate) fn wait_for_a_freeze(&self) {
+        let seen = self.frozen.load(Relaxed);
+        while self.frozen.load(Relaxed) == seen {
+            thread::sleep(Duration::from_micros(20));
+        }
     }
 
     /// Waits until `count` more freezes have been, the first of them begun after this call.
