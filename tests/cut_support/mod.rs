@@ -4,6 +4,7 @@
 //!
 //! Invariant: a still's newest snapshot is the one that its line told of.
 #![allow(dead_code, reason = "each test uses a part of it")]
+#![allow(clippy::cast_possible_truncation, reason = "indices of a 64-bit machine")]
 
 pub(crate) mod common;
 pub(crate) mod lane;
