@@ -58,6 +58,15 @@ pub(crate) fn mix(number: u64) -> u64 {
     (mixed ^ mixed >> 31).wrapping_mul(0x94d0_49bb_1331_11eb) ^ mixed >> 17
 }
 
+/// Has a panic on any thread end the process, whatever its other threads are at.
+pub(crate) fn end_on_panic() {
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        hook(panic);
+        std::process::abort();
+    }));
+}
+
 /// Ends the process, with a message, once nothing has counted `beats` up for a minute.
 pub(crate) fn watch(what: &'static str, beats: &'static AtomicU64) {
     thread::spawn(move || {
@@ -96,6 +105,7 @@ pub(crate) struct Stills<'a> {
 
 impl<'a> Stills<'a> {
     pub(crate) fn new(heap: &'a Heap, dir: &'a Path) -> Self {
+        end_on_panic();
         let (frozen, ended, copied) = Default::default();
         Self { heap, dir, frozen, ended, backlog: 2, every: AtomicBool::new(false), copied }
     }
