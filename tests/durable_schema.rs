@@ -12,8 +12,10 @@ use std::rc::{Rc, Weak};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
+use stillheap::XTree;
 use stillheap::typed::{
-    Durable, Interior, Kind, Link, RootType, Schema, SchemaError, Steady, TypeMismatch,
+    Durable, Interior, Kind, Link, RootType, Rows, Schema, SchemaError, Steady, Tracked,
+    TypeMismatch,
 };
 
 #[derive(Durable)]
@@ -322,4 +324,28 @@ fn every_other_difference_is_shown_as_well() {
 fn interior_mutability_does_not_hide_behind_a_root() {
     assert!(RootType::of::<RefCell<Rc<u8>>>().is_ok());
     assert_eq!(RootType::of::<RefCell<u8>>().unwrap().interior, Interior::Cells);
+}
+
+/// What tracked memory holds is seen, and must not change without an announcement.
+#[test]
+fn tracked_memory_holds_nothing_that_changes_unannounced() {
+    fn refused<T: Durable>() -> SchemaError {
+        RootType::of::<T>().expect_err("it can change through a shared reference")
+    }
+    let error = refused::<Tracked<Pair<u8, Option<AtomicU64>>>>();
+    let SchemaError::TrackedCell { path, tracked, cell } = &error else { panic!("{error}") };
+    assert_eq!((path.as_str(), cell.as_str()), ("Tracked.value.1.value", "AtomicU64"));
+    assert!(tracked.contains("Tracked"), "{tracked}");
+    for error in [
+        refused::<Tracked<[RefCell<u8>; 2]>>(),
+        refused::<Rows<f64, Cell<u8>>>(),
+        refused::<XTree<2, Mutex<u8>>>(),
+        refused::<Vec<Tracked<Cell<u8>>>>(),
+    ] {
+        assert!(matches!(error, SchemaError::TrackedCell { .. }), "{error}");
+    }
+    RootType::of::<Tracked<Box<AtomicU64>>>().expect("it lies elsewhere");
+    RootType::of::<Tracked<(Vec<Cell<u8>>, Arc<str>)>>().expect("they lie elsewhere");
+    let linking = RootType::of::<Tracked<HashMap<u8, u8>>>().expect("a plain map");
+    assert_eq!(linking.link, Link::Refreshable, "a restart relinks what is in tracked memory");
 }

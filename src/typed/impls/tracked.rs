@@ -9,7 +9,7 @@ const ROWS_LAYOUT: u32 = 1;
 // SAFETY: the pointer owns a block of the heap, which holds the value; it is visited.
 unsafe impl<T: Durable> Durable for Tracked<T> {
     fn describe(describe: &mut Describe) -> Shape {
-        Shape::structure::<Self>("stillheap::Tracked").of("value", describe.visit::<T>())
+        Shape::structure::<Self>("stillheap::Tracked").holds("value", describe.visit::<T>())
     }
 
     fn inspect(&self, inspect: &mut Inspect<'_>) {
@@ -29,8 +29,8 @@ unsafe impl<K: Key + Durable, V: Durable> Durable for Rows<K, V> {
     fn describe(describe: &mut Describe) -> Shape {
         Shape::structure::<Self>("stillheap::Rows")
             .text("layout", ROWS_LAYOUT)
-            .of("key", describe.visit::<K>())
-            .of("value", describe.visit::<V>())
+            .holds("key", describe.visit::<K>())
+            .holds("value", describe.visit::<V>())
     }
 
     fn inspect(&self, inspect: &mut Inspect<'_>) {

@@ -111,6 +111,11 @@ impl Shape {
         self
     }
 
+    /// Adds a field that leads to values of a type elsewhere, in tracked memory.
+    pub(crate) fn holds(self, role: &str, of: TypeRef) -> Self {
+        self.field(role, 0, of)
+    }
+
     /// Adds a parameter that is a constant, or a type of which no value is held.
     pub fn text(mut self, role: &str, text: impl ToString) -> Self {
         let argument = Argument::Text(text.to_string());

@@ -22,6 +22,20 @@ pub enum SchemaError {
         /// The type with interior mutability behind it.
         cell: String,
     },
+    /// A value in tracked memory that changes without being announced.
+    #[error(
+        "`{tracked}` at `{path}` holds a `{cell}` in its pages, which can change through a shared \
+         reference: nobody would announce that, and a snapshot could save it half done. Keep the \
+         `{cell}` beside the `{tracked}`, or in a `Box` in it"
+    )]
+    TrackedCell {
+        /// Where the cell is, from the root's type on.
+        path: String,
+        /// `Tracked` or `Rows`.
+        tracked: String,
+        /// The type with interior mutability in it.
+        cell: String,
+    },
     /// A hash map's hasher holds pointers into the executable.
     #[error(
         "the hasher `{hasher}` at `{path}` holds pointers into the executable (`{linked}`), which \
@@ -50,6 +64,31 @@ pub enum SchemaError {
     },
 }
 
+/// Types of std's whose values lie elsewhere, in a block of their own.
+const POINTERS: [&str; 13] = [
+    "Arc",
+    "BTreeMap",
+    "BTreeSet",
+    "BinaryHeap",
+    "Box",
+    "Cow",
+    "HashMap",
+    "HashSet",
+    "LinkedList",
+    "Rc",
+    "Vec",
+    "VecDeque",
+    "Weak",
+];
+
+fn is_pointer(ty: &Type) -> bool {
+    ty.kind == Kind::Std && POINTERS.iter().any(|name| ty.name.ends_with(name))
+}
+
+fn is_tracked(ty: &Type) -> bool {
+    ["stillheap::Tracked", "stillheap::Rows"].contains(&&*ty.name)
+}
+
 impl Schema {
     /// The strongest link of all types reached: whether, and how, a restart has to relink.
     #[must_use]
@@ -74,6 +113,7 @@ impl Schema {
     pub fn check(&self) -> Result<(), SchemaError> {
         self.reached(TypeRef(0)).try_for_each(|(of, _)| {
             self.check_shared(of)?;
+            self.check_tracked(of)?;
             self.check_hasher(of)?;
             self.check_slice(of)
         })
@@ -89,6 +129,34 @@ impl Schema {
         };
         let (shared, cell) = (self.type_name(of), self.type_name(cell));
         Err(SchemaError::SharedCell { path: self.path_through(of, &path), shared, cell })
+    }
+
+    fn check_tracked(&self, of: TypeRef) -> Result<(), SchemaError> {
+        if !is_tracked(self.get(of)) {
+            return Ok(());
+        }
+        let mut next: Vec<(TypeRef, Vec<&str>)> =
+            self.get(of).parts().into_iter().map(|(role, part)| (part, vec![role])).collect();
+        let mut seen = vec![false; self.types.len()];
+        while let Some((part, steps)) = next.pop() {
+            let ty = self.get(part);
+            if std::mem::replace(&mut seen[part.0 as usize], true) {
+                continue;
+            }
+            if ty.interior != Interior::None && !is_pointer(ty) {
+                let steps: Vec<String> = steps.into_iter().map(str::to_owned).collect();
+                let path = self.path_through(of, &steps);
+                let (tracked, cell) = (self.type_name(of), self.type_name(part));
+                return Err(SchemaError::TrackedCell { path, tracked, cell });
+            }
+            for (role, inner) in ty.parts() {
+                if !is_tracked(ty) && (!is_pointer(ty) || role == "hasher") {
+                    let further = steps.iter().copied().chain([role]).collect();
+                    next.push((inner, further));
+                }
+            }
+        }
+        Ok(())
     }
 
     fn check_hasher(&self, of: TypeRef) -> Result<(), SchemaError> {
