@@ -38,7 +38,7 @@ mod xtree;
 #[cfg(not(loom))]
 pub use runtime::{
     Event, FreezeStats, Heap, OpenError, Options, ProcessHeap, Restored, Scope, SkippedSnapshot,
-    SnapshotError, Stats, Still, StillInfo, transient,
+    SnapshotError, Stats, Still, StillInfo, touch, transient,
 };
 #[cfg(not(loom))]
 pub use typed::{

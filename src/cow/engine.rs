@@ -142,6 +142,8 @@ impl Engine {
 
     /// A free chunk is being given out: its contents are of no interest, and it can be written.
     pub fn hand_out(&self, chunk: ChunkIndex) {
+        let note = self.cells.note(chunk.cell());
+        note.heat[chunk.within_cell() as usize].store(0, Relaxed);
         self.cells.word(chunk).store(self.clock.now(), Relaxed);
         if self.cells.known(CellKind::Guarded).get(chunk.cell().0) {
             self.open(chunk);

@@ -106,6 +106,12 @@ impl Active {
 }
 
 impl Lane {
+    /// The lane's number, from 1 to 65,535.
+    #[must_use]
+    pub fn number(&self) -> u32 {
+        self.id
+    }
+
     /// The half that belongs to the lane's thread.
     ///
     /// # Safety

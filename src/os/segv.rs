@@ -5,18 +5,20 @@
 //! signals blocked.
 #![allow(unsafe_code, reason = "installs a signal handler")]
 
+use crate::os::SignalsBlocked;
 use std::ffi::c_int;
 use std::io;
 use std::mem::MaybeUninit;
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering, fence};
 
 /// Looks at a write to an address that was refused. `true`: it can be tried again.
 pub type WriteFaultHandler = fn(usize) -> bool;
 
 static HANDLER: AtomicPtr<()> = AtomicPtr::new(ptr::null_mut());
-/// The action that was in force before ours.
-static mut BEFORE: MaybeUninit<libc::sigaction> = MaybeUninit::zeroed();
+/// The action to which everything else is passed on: the one before ours, or what the program
+/// has set since.
+static CHAIN: Chain = Chain::new();
 static INSTALLED: AtomicBool = AtomicBool::new(false);
 
 /// Has `handler` called for refused writes; all other faults go to who was there before. A second
@@ -26,7 +28,7 @@ static INSTALLED: AtomicBool = AtomicBool::new(false);
 /// What the system says.
 pub fn install(handler: WriteFaultHandler) -> io::Result<()> {
     HANDLER.store(handler as *mut (), Ordering::Release);
-    if INSTALLED.swap(true, Ordering::AcqRel) {
+    if INSTALLED.load(Ordering::Acquire) {
         return Ok(());
     }
     let entry: extern "C" fn(c_int, *mut libc::siginfo_t, *mut libc::c_void) = on_signal;
@@ -36,11 +38,94 @@ pub fn install(handler: WriteFaultHandler) -> io::Result<()> {
     action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_RESTART;
     // SAFETY: writes the set.
     unsafe { libc::sigfillset(&raw mut action.sa_mask) };
-    let before = &raw mut BEFORE;
-    // SAFETY: the handler is fit to be one; the old action is written before any call of it.
-    match unsafe { libc::sigaction(libc::SIGSEGV, &raw const action, before.cast()) } {
+    let mut before = MaybeUninit::zeroed();
+    // SAFETY: only asks.
+    unsafe { real_sigaction(ptr::null(), before.as_mut_ptr())? };
+    // SAFETY: zeros, or what the system has written.
+    CHAIN.set(&unsafe { before.assume_init() });
+    // SAFETY: the handler is fit to be one, and its chain is known.
+    unsafe { real_sigaction(&raw const action, ptr::null_mut())? };
+    INSTALLED.store(true, Ordering::Release);
+    Ok(())
+}
+
+/// Whether the handler is in force: then `sigaction` must go through [`set_chain`].
+#[must_use]
+pub fn is_installed() -> bool {
+    INSTALLED.load(Ordering::Acquire)
+}
+
+/// The action to which faults that are not ours are passed on.
+#[must_use]
+pub fn chain() -> libc::sigaction {
+    CHAIN.get()
+}
+
+/// Changes it, for a program that wants SIGSEGV for itself.
+pub fn set_chain(action: &libc::sigaction) {
+    CHAIN.set(action);
+}
+
+/// The C library's `sigaction` for SIGSEGV.
+///
+/// # Safety
+/// As for `sigaction`.
+unsafe fn real_sigaction(new: *const libc::sigaction, old: *mut libc::sigaction) -> io::Result<()> {
+    #[cfg(all(target_env = "gnu", not(target_feature = "crt-static")))]
+    let call = crate::os::real!(sigaction: fn(c_int, *const libc::sigaction, *mut libc::sigaction)
+        -> c_int);
+    #[cfg(not(all(target_env = "gnu", not(target_feature = "crt-static"))))]
+    let call = libc::sigaction;
+    // SAFETY: passed on from the caller.
+    match unsafe { call(libc::SIGSEGV, new, old) } {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
+    }
+}
+
+const WORDS: usize = size_of::<libc::sigaction>() / 8;
+static_assertions::const_assert_eq!(WORDS * 8, size_of::<libc::sigaction>());
+
+/// An action that handlers read while a thread changes it: a sequence lock.
+struct Chain {
+    /// Odd while it is being changed.
+    version: AtomicU64,
+    words: [AtomicU64; WORDS],
+}
+
+impl Chain {
+    const fn new() -> Self {
+        Self { version: AtomicU64::new(0), words: [const { AtomicU64::new(0) }; WORDS] }
+    }
+
+    fn set(&self, action: &libc::sigaction) {
+        // A handler that came in between would wait for this very thread.
+        let _blocked = SignalsBlocked::new();
+        let from: *const u64 = ptr::from_ref(action).cast();
+        while self.version.fetch_or(1, Ordering::AcqRel) & 1 == 1 {
+            std::thread::yield_now();
+        }
+        for (index, word) in self.words.iter().enumerate() {
+            // SAFETY: within the action.
+            let place = unsafe { from.add(index) };
+            // SAFETY: as above; padding is what it is, and comes back as that.
+            word.store(unsafe { place.read_volatile() }, Ordering::Relaxed);
+        }
+        self.version.fetch_add(1, Ordering::Release);
+    }
+
+    fn get(&self) -> libc::sigaction {
+        loop {
+            let before = self.version.load(Ordering::Acquire);
+            let words: [u64; WORDS] =
+                std::array::from_fn(|index| self.words[index].load(Ordering::Relaxed));
+            fence(Ordering::Acquire);
+            if before.is_multiple_of(2) && before == self.version.load(Ordering::Relaxed) {
+                // SAFETY: the words of an action that was one when it was set.
+                return unsafe { std::mem::transmute::<[u64; WORDS], libc::sigaction>(words) };
+            }
+            std::hint::spin_loop();
+        }
     }
 }
 
@@ -96,14 +181,20 @@ fn is_write(_context: *mut libc::c_void) -> bool {
 
 /// Does what would have happened without us.
 fn pass_on(signal: c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
-    let before = &raw const BEFORE;
-    // SAFETY: written before the handler could be called, and not changed since.
-    let before: libc::sigaction = unsafe { before.cast::<libc::sigaction>().read() };
+    let before = CHAIN.get();
     let address = before.sa_sigaction;
+    if before.sa_flags & libc::SA_RESETHAND != 0 {
+        // SAFETY: all zero is the default action.
+        CHAIN.set(&unsafe { MaybeUninit::zeroed().assume_init() });
+    }
     if address == libc::SIG_DFL || address == libc::SIG_IGN {
         // The instruction faults again, and the process ends as it would have.
-        // SAFETY: the default action needs nothing.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+        // SAFETY: all zero is the default action, which needs nothing.
+        let default = unsafe { MaybeUninit::<libc::sigaction>::zeroed().assume_init() };
+        // SAFETY: as above. What cannot be set leaves a fault that comes again and again.
+        if unsafe { real_sigaction(&raw const default, ptr::null_mut()) }.is_err() {
+            std::process::abort();
+        }
     } else if before.sa_flags & libc::SA_SIGINFO != 0 {
         type Full = extern "C" fn(c_int, *mut libc::siginfo_t, *mut libc::c_void);
         // SAFETY: the action says that it is such a function.

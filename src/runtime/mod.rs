@@ -5,6 +5,7 @@
 //! inside an allocator call allocates nothing, and the snapshot thread allocates from the system
 //! alone, because it closes the gate that every other allocation passes.
 
+mod calls;
 mod events;
 mod faults;
 mod global;
@@ -26,6 +27,7 @@ mod thread;
 
 pub use crate::heap::{RootRecord, RootTableError};
 pub use crate::os::exe::ExecutableIdentity;
+pub use calls::touch;
 pub use events::{Event, SnapshotError};
 pub use global::ProcessHeap;
 pub use handle::{Heap, Restored, SkippedSnapshot};

@@ -1,14 +1,17 @@
 //! The process's heap, made by its first allocation.
-#![allow(unsafe_code, reason = "holds the heap's lock across forks")]
+#![allow(unsafe_code, reason = "holds the heap's lock across forks; commits memory")]
 
 use crate::arena::{Arena, ArenaConfig, ReserveError};
+use crate::base::PAGE_SIZE;
 use crate::cow::Gate;
 use crate::heap::Heap;
+use crate::os::map::{self, Reservation};
 use crate::os::{self, ExitHook};
 use crate::runtime::ProcessHeap;
+use crate::runtime::calls::BOUNCE;
 use crate::runtime::meter::Meter;
 use crate::runtime::opened::Opened;
-use crate::runtime::thread;
+use crate::runtime::thread::{self, ThreadState};
 use std::io;
 use std::sync::OnceLock;
 
@@ -27,6 +30,8 @@ pub(crate) struct Process {
     pub(crate) opened: Opened,
     /// What freezes cost.
     pub(super) meter: Meter,
+    /// Each lane's buffer for system calls.
+    bounces: Reservation,
 }
 
 /// Why the process has no heap; its allocations come from the system then.
@@ -41,6 +46,25 @@ pub(crate) enum StartError {
     /// The system does not take the hooks for ending threads and forks.
     #[error("the system takes no hook for ending threads or for forks: {0}")]
     Hooks(#[source] io::Error),
+}
+
+/// Lanes that there can be.
+const LANES: usize = 1 << 16;
+
+impl Process {
+    /// Where the thread's buffer for system calls lies: `BOUNCE` bytes outside the arena.
+    pub(super) fn bounce(&'static self, state: &ThreadState) -> Option<usize> {
+        let known = state.bounce.get();
+        if known != 0 {
+            return Some(known);
+        }
+        let lane = state.lane(self)?;
+        let start = self.bounces.start() + lane.number() as usize * BOUNCE;
+        // SAFETY: the lane's part of the reservation; it stays the lane's.
+        unsafe { map::commit(start, BOUNCE) }.ok()?;
+        state.bounce.set(start);
+        Some(start)
+    }
 }
 
 /// The process's heap, made now if this is the first allocation. `None`: it cannot be had.
@@ -70,6 +94,7 @@ fn start(heap: &ProcessHeap) -> Result<Process, StartError> {
     let heap = Heap::booting(arena, seed).map_err(StartError::Lanes)?;
     os::at_fork(before_fork, after_fork_in_parent, after_fork_in_child)
         .map_err(StartError::Hooks)?;
+    let bounces = Reservation::anywhere(LANES * BOUNCE, PAGE_SIZE).map_err(StartError::Lanes)?;
     let exit_hook = ExitHook::new(thread::give_back).map_err(StartError::Hooks)?;
     Ok(Process {
         heap,
@@ -77,6 +102,7 @@ fn start(heap: &ProcessHeap) -> Result<Process, StartError> {
         exit_hook,
         opened: Opened::default(),
         meter: Meter::new(),
+        bounces,
     })
 }
 

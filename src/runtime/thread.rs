@@ -19,6 +19,10 @@ pub(super) struct ThreadState {
     pub(super) transient: Cell<u32>,
     /// How many roots the thread holds, for reading or writing.
     pub(super) holds: Cell<u32>,
+    /// How much of its buffer for system calls is in use.
+    pub(super) bounced: Cell<usize>,
+    /// Where that buffer lies; 0: not asked for yet.
+    pub(super) bounce: Cell<usize>,
 }
 
 thread_local! {
@@ -28,6 +32,8 @@ thread_local! {
             scopes: Cell::new(0),
             transient: Cell::new(0),
             holds: Cell::new(0),
+            bounced: Cell::new(0),
+            bounce: Cell::new(0),
         }
     };
 }
@@ -72,6 +78,7 @@ pub(super) extern "C" fn give_back(_: *mut std::ffi::c_void) {
     let Some(process) = process::get() else { return };
     with(|state| {
         let Some(lane) = state.lane.take() else { return };
+        state.bounce.set(0);
         // A scope that was leaked ends with its thread.
         state.scopes.set(0);
         process.gate.enter_call(&lane.pass);
