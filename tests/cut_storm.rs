@@ -68,8 +68,11 @@ fn beside_writer(dir: &Path) {
         for thread in 0..THREADS {
             let (beside, stills) = (&beside, &stills);
             scope.spawn(move || {
-                for round in 0.. {
-                    stills.wait_for_a_freeze();
+                for round in 0_u64.. {
+                    // Mostly right after a freeze, and now and then at any time.
+                    if !round.is_multiple_of(4) {
+                        stills.wait_for_a_freeze();
+                    }
                     beside.share(|beside| beside.advance(thread, round));
                     stills.ended.fetch_add(1, Relaxed);
                 }
@@ -145,8 +148,10 @@ fn within_writer(dir: &Path) {
     let stills = Stills::new(&heap, dir);
     thread::scope(|scope| {
         scope.spawn(|| {
-            loop {
-                stills.wait_for_a_freeze();
+            for round in 0_u64.. {
+                if !round.is_multiple_of(4) {
+                    stills.wait_for_a_freeze();
+                }
                 within.write(Within::advance);
                 stills.ended.fetch_add(1, Relaxed);
             }

@@ -9,7 +9,7 @@ mod support;
 use cut_support::{Stage, Stills, end_on_panic, watch};
 use std::ffi::c_void;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::{mem, ptr, thread};
 use stillheap::{Durable, Heap, ProcessHeap, Root, Rows, Tracked, XTree};
 
@@ -94,16 +94,15 @@ fn forks(dir: &Path) {
     let heap = HEAP.open(dir, cut_support::options()).expect("a heap");
     let (own, busy) = (memory(&heap, "own"), memory(&heap, "busy"));
     let mut ambient = Memory::new();
-    let stop = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| {
-            while !stop.load(Relaxed) {
+            loop {
                 heap.snapshot().expect("a freeze").wait_durable().expect("durable");
                 BEATS.fetch_add(1, Relaxed);
             }
         });
         scope.spawn(|| {
-            while !stop.load(Relaxed) {
+            loop {
                 busy.write(Memory::advance);
                 drop(std::hint::black_box(vec![1_u8; 100_000]));
             }
@@ -127,11 +126,11 @@ fn forks(dir: &Path) {
             own.read(Memory::check);
             ambient.check();
         }
-        stop.store(true, Relaxed);
+        heap.validate().expect("a sound heap");
+        heap.snapshot().expect("a freeze").wait_durable().expect("durable");
+        // While others go on.
+        support::die()
     });
-    heap.validate().expect("a sound heap");
-    heap.snapshot().expect("a freeze").wait_durable().expect("durable");
-    support::die();
 }
 
 fn after_forks(dir: &Path) {
