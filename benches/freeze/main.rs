@@ -8,7 +8,9 @@
 //! Each load, size and way is a process of its own with one writer at full speed. The ways:
 //! - `ours`: stillheap's snapshots;
 //! - `fork`: the writer is stopped for `fork()`, the child writes all memory to a file, with
-//!   pages of 4 KiB, as Redis asks for; `fork_huge`: the same with huge pages;
+//!   pages of 4 KiB, as Redis asks for;
+//! - `fork_huge`: the same with huge pages; the kernel splits each that is written to while the
+//!   child lives, so that `first_pause_us` is the only one over huge pages alone;
 //! - `stopcopy`: the writer is stopped while all memory is protected, copied and unprotected.
 //!
 //! Prints `metric freeze.<load>.<size>.<what> VALUE UNIT`, with the way before `<what>` if it
@@ -16,6 +18,7 @@
 //! and faults, and the longest pause, drain and operation. `in_window_throughput` is inside
 //! over outside, and 1 is best. `ratio freeze.<load>.<size>.<way>_pause_over_ours`: above 1,
 //! ours is shorter.
+#![allow(clippy::cast_possible_truncation, reason = "durations and sizes of a bench are small")]
 
 mod dice;
 mod gate;

@@ -23,7 +23,7 @@ pub(crate) fn run<L: Load>(job: &Job, timeline: &Timeline) -> Result<(), Error> 
     let mut home = heap.root::<L>("load")?;
     writer::build(&mut home, job.target());
     let zipf = L::zipf(job.target());
-    job.say_ready();
+    job.say_memory("before");
     let (samples, histograms) = thread::scope(|scope| {
         let writer = scope.spawn(|| writer::run::<L>(home, zipf.as_ref(), timeline));
         let samples = snapshots(&heap, job, timeline);
@@ -31,6 +31,7 @@ pub(crate) fn run<L: Load>(job: &Job, timeline: &Timeline) -> Result<(), Error> 
         (samples, writer.join())
     });
     let histograms = histograms.map_err(|_| "the writer panicked")?;
+    job.say_memory("after");
     job.report(&samples?, &histograms, timeline);
     // Closing would take one more snapshot.
     std::mem::forget(heap);

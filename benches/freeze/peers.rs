@@ -29,7 +29,7 @@ pub(crate) fn run<L: Load>(job: &Job, timeline: &Timeline) -> Result<(), Error> 
     let mut home = Held(Box::<L>::default());
     writer::build(&mut home, job.target());
     let zipf = L::zipf(job.target());
-    job.say_ready();
+    job.say_memory("before");
     let (samples, histograms) = thread::scope(|scope| {
         let writer = scope.spawn(|| writer::run::<L>(home, zipf.as_ref(), timeline));
         let samples = match job.way {
@@ -40,6 +40,7 @@ pub(crate) fn run<L: Load>(job: &Job, timeline: &Timeline) -> Result<(), Error> 
         (samples, writer.join())
     });
     let histograms = histograms.map_err(|_| "the writer panicked")?;
+    job.say_memory("after");
     job.report(&samples?, &histograms, timeline);
     Ok(())
 }
@@ -88,7 +89,7 @@ fn stop_copies(job: &Job, timeline: &Timeline) -> Result<Vec<Sample>, Error> {
         let to = match buffer {
             Some((buffer, room)) if room >= len => buffer,
             // With room for what the heap may grow by.
-            _ => buffer.insert((memory::buffer(len + len / 8)?, len + len / 8)).0,
+            _ => buffer.insert((memory::buffer(len + len / 32)?, len + len / 32)).0,
         };
         thread::sleep(job.gap);
         DURING.store(true, Relaxed);

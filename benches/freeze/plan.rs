@@ -75,15 +75,15 @@ impl Job {
         }
     }
 
-    /// Says how much memory there is of it, and how much of that in huge pages.
-    pub(crate) fn say_ready(&self) {
+    /// Says how much of the process's memory is in huge pages.
+    pub(crate) fn say_memory(&self, when: &str) {
         let rollup = std::fs::read_to_string("/proc/self/smaps_rollup").unwrap_or_default();
         let mib = |name: &str| {
             let line = rollup.lines().find_map(|line| line.strip_prefix(name))?;
             Some(line.split_whitespace().next()?.parse::<u64>().ok()? >> 10)
         };
         let (all, huge) = (mib("Rss:").unwrap_or(0), mib("AnonHugePages:").unwrap_or(0));
-        eprintln!("{}: {all} MiB in memory, {huge} MiB of it in huge pages", self.name());
+        eprintln!("{} {when}: {all} MiB in memory, {huge} MiB in huge pages", self.name());
     }
 
     fn configuration(&self) -> String {
@@ -129,6 +129,11 @@ pub(crate) fn run_all(arguments: &[String]) -> Result<(), Error> {
         for &mib in &sizes {
             let mut ours = None;
             for way in chosen(Way::ALL, option(arguments, "--way"))? {
+                if available_mib() < 2 * mib + 1024 {
+                    // A fork copies what is written to; a kill would hit whom it likes.
+                    eprintln!("freeze.{kind}: {mib} MiB twice do not fit in memory, left out");
+                    continue;
+                }
                 let folder = tempfile::tempdir()?;
                 let few = if mib > 4096 { 3 } else { 10 };
                 // The first one warms up.
@@ -148,6 +153,14 @@ pub(crate) fn run_all(arguments: &[String]) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// MiB of memory that can be had without swapping; all there are if nobody tells.
+fn available_mib() -> usize {
+    let info = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = info.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
+    let number = line.and_then(|line| line.split_whitespace().next()?.parse::<usize>().ok());
+    number.map_or(usize::MAX, |kib| kib >> 10)
 }
 
 /// What follows the argument `name`.

@@ -41,6 +41,7 @@ impl Job {
         let pauses = sorted(rest.iter().map(|sample| microseconds(sample.pause)));
         let drains = sorted(rest.iter().map(|sample| microseconds(sample.drain)));
         let windows = sorted(rest.iter().map(|sample| microseconds(sample.window) / 1000.0));
+        self.metric("first_pause_us", microseconds(first.pause), "us");
         self.metric("pause_p50_us", median(&pauses), "us");
         self.metric("pause_max_us", last(&pauses), "us");
         self.metric("drain_max_us", last(&drains), "us");

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 /// A slot is 2^18 ns long.
 const SLOT_BITS: u32 = 18;
 /// Slots of an hour.
-const SLOTS: usize = 3600 * 1_000_000_000 >> SLOT_BITS;
+const SLOTS: usize = (3600 * 1_000_000_000) >> SLOT_BITS;
 
 /// Instants are nanoseconds since it was made.
 pub(crate) struct Timeline {
