@@ -3,6 +3,7 @@
 //!
 //! A few seconds in `cargo test`, three minutes with `STILLHEAP_LONG=1`.
 #![allow(unsafe_code, reason = "calls C code")]
+#![allow(clippy::cast_possible_truncation, reason = "bytes below 251")]
 
 mod support;
 

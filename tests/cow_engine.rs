@@ -253,10 +253,11 @@ fn undeclared_writes_are_noticed_when_they_are_looked_for() {
     engine.announce_tracked(page);
     assert_eq!(engine.on_write_fault(address), Fault::Foreign, "nobody looks");
     engine.set_checked(true);
+    engine.hold(page);
     engine.freeze(false).expect("a freeze");
     assert_eq!(engine.on_write_fault(address), Fault::Handled, "announced before the freeze");
     write(&arena, page, 1);
-    engine.freeze(false).expect("a freeze");
+    engine.let_go(page);
     engine.freeze(false).expect("a freeze");
     assert_eq!(engine.on_write_fault(address), Fault::Undeclared);
     engine.announce_tracked(page);

@@ -11,8 +11,6 @@ use stillheap::{Durable, XTree};
 const MIB: usize = 1 << 20;
 /// Words of one vector of [`Uniform`]: 4 MiB.
 const PIECE: usize = 4 * MIB / 8;
-/// Writes in a step of [`Uniform`].
-const WRITES: usize = 16;
 /// What a map's or tree's entry holds besides its key.
 type Record = [u64; 14];
 /// Bytes of the heap for each entry, measured: nodes are not full.
@@ -50,10 +48,8 @@ impl Load for Uniform {
     }
 
     fn step(&mut self, dice: &mut Dice, _: Option<&Zipf>) {
-        for _ in 0..WRITES {
-            let piece = dice.below(self.pieces.len());
-            self.pieces[piece][dice.below(PIECE)] = dice.word();
-        }
+        let piece = dice.below(self.pieces.len());
+        self.pieces[piece][dice.below(PIECE)] = dice.word();
     }
 }
 

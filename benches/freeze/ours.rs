@@ -13,8 +13,14 @@ use stillheap::{Heap, Options, StillInfo};
 
 /// Freeze to the last frozen page saved, and counts.
 fn told(info: &StillInfo) -> (Duration, Vec<Count>) {
-    // The gate is closed for as long as pages are written, so that is the window.
-    (info.pause, Vec::new())
+    let count = |name, unit, value| Count { name, unit, value };
+    let counts = vec![
+        count("faults", "faults", info.faults),
+        count("pages_by_barrier", "pages", info.pages_by_barrier),
+        count("stage_high_water", "bytes", info.stage_high_water),
+        count("stalls", "waits", info.stalls),
+    ];
+    (info.window, counts)
 }
 
 /// Builds the load and snapshots it while it is written to.

@@ -125,7 +125,11 @@ impl Space {
         for chunk in Arena::data_chunks(head) {
             arena.side.free_chunks().clear(chunk.0);
         }
-        arena.write_large(ChunkIndex(head.first_chunk().0 + 1), pages, offset, purpose);
+        let first_chunk = head.first_chunk().0;
+        for chunk in first_chunk + 1..first_chunk + cells * CHUNKS_PER_CELL {
+            arena.hand_out(ChunkIndex(chunk));
+        }
+        arena.write_large(ChunkIndex(first_chunk + 1), pages, offset, purpose);
         arena.page_of(start)
     }
 

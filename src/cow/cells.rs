@@ -27,6 +27,9 @@ pub(super) struct CellNote {
     pub(super) file: AtomicU32,
     /// Chunks written in even epochs, and in odd ones.
     pub(super) dirty: [AtomicU32; 2],
+    /// Open chunks that only a freeze may protect: a thread in a scope may have the kernel write
+    /// to them. Bits are set inside the latch.
+    pub(super) pinned: AtomicU32,
 }
 
 /// The cells' notes, and which cells there are.

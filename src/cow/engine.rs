@@ -108,6 +108,7 @@ impl Engine {
             note.dirty.iter().for_each(|dirty| dirty.store(0, Relaxed));
             note.file.store(0, Relaxed);
             note.open.store(u32::MAX, Relaxed);
+            note.pinned.store(0, Relaxed);
             self.cells.known(kind).set(cell.0);
         }
     }
@@ -189,6 +190,23 @@ impl Engine {
         if self.tracked.word(page.0).load(Acquire) != self.clock.now() {
             self.announce_slow(PageKind::Tracked, page.0);
         }
+    }
+
+    /// A tracked page may be written in every epoch from now on, until it is let go: by somebody
+    /// in no scope, whom a freeze does not wait for. To be called before it is announced.
+    pub fn hold(&self, page: PageIndex) {
+        self.tracked.set_held(page.0, true);
+    }
+
+    /// Ends that, after the last write has been announced once more.
+    pub fn let_go(&self, page: PageIndex) {
+        self.tracked.set_held(page.0, false);
+    }
+
+    /// Whether undeclared writes are looked for.
+    #[must_use]
+    pub fn is_checked(&self) -> bool {
+        self.checked.load(Relaxed)
     }
 
     /// What tells whether the epoch has changed since it was asked last.

@@ -53,10 +53,23 @@ impl Engine {
         let mut from = 0;
         // What cannot be protected now is left for the freeze.
         while let Some(_exclusive) = self.latch.try_exclude() {
-            let Some(run) = self.open_run(from) else { return };
-            from = run.end.min(run.start + EARLY_SLICE);
-            let _ = self.close(run.start..from);
+            let Some(run) = self.early_run(from) else { return };
+            from = run.end;
+            let _ = self.close(run);
         }
+    }
+
+    /// The next open chunks that may be protected ahead of the freeze, up to a slice of them.
+    fn early_run(&self, from: u32) -> Option<Range<u32>> {
+        let open = self.open_run(from)?;
+        let is_pinned = |number: &u32| {
+            let chunk = ChunkIndex(*number);
+            super::cells::is_set(&self.cells.note(chunk.cell()).pinned, chunk)
+        };
+        let start = open.clone().find(|number| !is_pinned(number)).unwrap_or(open.end);
+        let most = start..open.end.min(start + EARLY_SLICE);
+        let end = most.clone().find(is_pinned).unwrap_or(most.end);
+        Some(start..end)
     }
 
     /// Calls `visit` for all known cells. Nobody makes cells known or unknown meanwhile; so
@@ -148,6 +161,7 @@ impl Engine {
             dirty |= 1 << (page / crate::base::PAGES_PER_CHUNK % CHUNKS_PER_CELL);
         });
         self.tracked.clear_dirty(cell, epoch);
+        self.tracked.carry_held(cell, epoch.wrapping_add(1));
         dirty
     }
 
@@ -156,6 +170,12 @@ impl Engine {
     pub fn heat(&self, chunk: ChunkIndex) -> u32 {
         let note = self.cells.note(chunk.cell());
         note.heat[chunk.within_cell() as usize].load(Relaxed).count_ones()
+    }
+
+    /// The epoch that has just been noted did not change the chunk after all.
+    pub fn cool(&self, chunk: ChunkIndex) {
+        let note = self.cells.note(chunk.cell());
+        note.heat[chunk.within_cell() as usize].fetch_and(!1, Relaxed);
     }
 
     /// How many chunks of known cells there are by heat, from 0 to 8.
@@ -170,8 +190,11 @@ impl Engine {
         counts
     }
 
-    /// Sets what is known of a chunk from earlier runs.
+    /// Sets what is known of a chunk from earlier runs, if there is one.
     pub fn set_heat(&self, chunk: ChunkIndex, epochs: u32) {
+        if chunk.0 >= self.cell_count * CHUNKS_PER_CELL {
+            return;
+        }
         let note = self.cells.note(chunk.cell());
         let bits = u8::try_from((1_u32 << epochs.min(8)) - 1).unwrap_or(u8::MAX);
         note.heat[chunk.within_cell() as usize].store(bits, Relaxed);
@@ -233,9 +256,16 @@ impl Engine {
             }
             return Err(error);
         }
-        for chunk in run.map(ChunkIndex) {
-            let note = self.cells.note(chunk.cell());
-            note.open.fetch_and(!super::cells::bit(chunk), Relaxed);
+        let mut start = run.start;
+        while start < run.end {
+            let cell = ChunkIndex(start).cell();
+            let end = run.end.min((cell.0 + 1) * CHUNKS_PER_CELL);
+            let (low, count) = (start % CHUNKS_PER_CELL, end - start);
+            let bits = (u32::MAX >> (CHUNKS_PER_CELL - count)) << low;
+            let note = self.cells.note(cell);
+            note.open.fetch_and(!bits, Relaxed);
+            note.pinned.fetch_and(!bits, Relaxed);
+            start = end;
         }
         Ok(())
     }

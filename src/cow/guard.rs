@@ -72,19 +72,37 @@ impl Engine {
         }
     }
 
-    /// Has all of `start..start + len` writable that lies in guarded chunks. A freeze may
-    /// protect it again, unless the calling thread is something that a freeze waits for.
+    /// Has all of `start..start + len` writable that lies in guarded chunks, until the next
+    /// freeze: so as long as the scope lasts, if the calling thread is in one.
     pub fn touch(&self, start: usize, len: usize) {
         let mut address = start;
         while address < start.saturating_add(len) {
             match self.chunk_of(address) {
                 Some(chunk) if self.cells.known(CellKind::Guarded).get(chunk.cell().0) => {
+                    self.pin(chunk);
                     self.open(chunk);
                 }
                 _ => {}
             }
             address = (address / CHUNK_SIZE + 1) * CHUNK_SIZE;
         }
+    }
+
+    /// Keeps a chunk from being protected before the freeze, once it is open.
+    fn pin(&self, chunk: ChunkIndex) {
+        let pinned = &self.cells.note(chunk.cell()).pinned;
+        if !cells::is_set(pinned, chunk) {
+            let _blocked = SignalsBlocked::new();
+            let _inside = self.latch.enter();
+            cells::set(pinned, chunk);
+        }
+    }
+
+    /// Opens a chunk that has just been saved, unless something stands in the way: this is the
+    /// saver's, whom nobody would free from a wait. Whether it is open now.
+    pub(super) fn reopen(&self, chunk: ChunkIndex) -> bool {
+        let _blocked = SignalsBlocked::new();
+        matches!(self.try_open(chunk), Opening::Open)
     }
 
     #[cold]
@@ -171,6 +189,9 @@ impl Engine {
         self.counters.squeezed.fetch_add(1, Relaxed);
         let given = self.stage.given();
         let now = self.clock.now();
+        if self.is_saver() {
+            os::fatal(&["stillheap: no mapping is left for a write of the thread that saves\n"]);
+        }
         if self.clock.is_window_open(now) {
             return self.stall(given);
         }
@@ -228,12 +249,10 @@ impl Engine {
         }
     }
 
-    /// Outside scopes a freeze may fall between announcement and write: such a write is as good
-    /// as announced. One whose announcement is older than that is not.
+    /// A freeze may fall between announcement and write: such a write is as good as announced.
     fn on_tracked_fault(&self, page: PageIndex) -> Fault {
-        let word = self.tracked.word(page.0).load(Acquire);
-        let known = self.cells.known(CellKind::Tracked).get(page.chunk().cell().0);
-        if !known || epoch::number(word) + 1 < self.clock.epoch() {
+        let is_announced = self.tracked.word(page.0).load(Acquire) == self.clock.now();
+        if !is_announced && !self.tracked.is_held(page.0) {
             return Fault::Undeclared;
         }
         self.counters.tracked_faults.fetch_add(1, Relaxed);

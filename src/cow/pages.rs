@@ -1,9 +1,11 @@
 //! The ledger of pages that are written through the barrier: tables, and tracked memory. One
-//! word a page, and two bits: dirty in this epoch, dirty in the one before.
+//! word a page, and three bits: dirty in this epoch, dirty in the one before, held.
 //!
 //! ```text
-//! block of a cell | words, 8 bytes a page | dirty bits, even epochs | dirty bits, odd epochs |
+//! block of a cell | words, 8 bytes a page | dirty bits, even epochs | odd epochs | held bits |
 //! ```
+//! A page is *held* while somebody who is in no scope may write to it: a freeze may come between
+//! two such writes, so the page counts as dirty in every epoch until it is let go.
 //! The blocks lie outside the arena; a cell's is committed when the cell is claimed.
 #![allow(unsafe_code, reason = "words lie in mapped memory, reached by pointers")]
 
@@ -13,6 +15,9 @@ use crate::os::map::{self, Reservation};
 use std::io;
 use std::ptr;
 use std::slice;
+
+/// The map of held pages, after those of dirty ones.
+const HELD: usize = 2;
 
 /// The ledger of one kind of pages.
 #[derive(Debug)]
@@ -59,6 +64,33 @@ impl PageLedger {
         word.fetch_or(1 << (place % 64), Ordering::Relaxed) >> (place % 64) & 1 == 0
     }
 
+    /// Notes that a page may be written in any epoch, or that it may not any more.
+    pub(super) fn set_held(&self, page: u32, held: bool) {
+        let (cell, place) = (CellIndex(page / self.per_cell), page % self.per_cell);
+        let (word, bit) = (&self.bits(cell, HELD)[(place / 64) as usize], 1 << (place % 64));
+        if held {
+            word.fetch_or(bit, Ordering::Relaxed);
+        } else {
+            word.fetch_and(!bit, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn is_held(&self, page: u32) -> bool {
+        let (cell, place) = (CellIndex(page / self.per_cell), page % self.per_cell);
+        let word = self.bits(cell, HELD)[(place / 64) as usize].load(Ordering::Relaxed);
+        word >> (place % 64) & 1 == 1
+    }
+
+    /// Counts a cell's held pages as dirty in an epoch that has just begun.
+    pub(super) fn carry_held(&self, cell: CellIndex, epoch: u64) {
+        for (held, dirty) in self.bits(cell, HELD).iter().zip(self.dirty(cell, epoch)) {
+            let held = held.load(Ordering::Relaxed);
+            if held != 0 {
+                dirty.fetch_or(held, Ordering::Relaxed);
+            }
+        }
+    }
+
     /// Forgets which pages of a cell were dirty in epochs of that parity.
     pub(super) fn clear_dirty(&self, cell: CellIndex, epoch: u64) {
         for word in self.dirty(cell, epoch).iter().filter(|word| word.load(Ordering::Relaxed) != 0)
@@ -84,9 +116,12 @@ impl PageLedger {
     }
 
     fn dirty(&self, cell: CellIndex, epoch: u64) -> &[AtomicU64] {
+        self.bits(cell, usize::from(!epoch.is_multiple_of(2)))
+    }
+
+    fn bits(&self, cell: CellIndex, map: usize) -> &[AtomicU64] {
         let len = (self.per_cell / 64) as usize;
-        let odd = if epoch.is_multiple_of(2) { 0 } else { len * 8 };
-        let at = self.block(cell) + self.per_cell as usize * 8 + odd;
+        let at = self.block(cell) + self.per_cell as usize * 8 + map * len * 8;
         // SAFETY: within the cell's committed block; otherwise as in `word`.
         unsafe { slice::from_raw_parts(ptr::with_exposed_provenance(at), len) }
     }
@@ -108,7 +143,7 @@ pub(super) fn table_of_image_page(page: PageIndex) -> u32 {
 }
 
 const fn block_len(per_cell: u32) -> usize {
-    (per_cell as usize * 8 + 2 * (per_cell as usize / 8)).next_multiple_of(PAGE_SIZE)
+    (per_cell as usize * 8 + 3 * (per_cell as usize / 8)).next_multiple_of(PAGE_SIZE)
 }
 
 #[cfg(test)]
@@ -127,6 +162,12 @@ mod tests {
         ledger.for_dirty(CellIndex(1), 2, |page| found.push(page));
         assert_eq!(found, [512, 1023]);
         ledger.for_dirty(CellIndex(1), 1, |_| panic!("the other parity"));
+        ledger.set_held(700, true);
+        assert!(ledger.is_held(700) && !ledger.is_held(701));
+        ledger.carry_held(CellIndex(1), 3);
+        ledger.set_held(700, false);
+        ledger.for_dirty(CellIndex(1), 3, |page| assert_eq!(page, 700));
+        assert!(!ledger.is_held(700) && !ledger.set_dirty(700, 3));
         ledger.clear_dirty(CellIndex(1), 2);
         ledger.for_dirty(CellIndex(1), 2, |_| panic!("cleared"));
         assert_eq!(ledger.address(513), 0x1000 + 513 * PAGE_SIZE);

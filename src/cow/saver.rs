@@ -77,8 +77,9 @@ impl Window<'_> {
 
     /// Opens a chunk that has been saved, since it will soon be written again: its writer takes
     /// no fault then, and system calls find it writable.
-    pub fn reopen(&self, chunk: ChunkIndex) {
-        self.engine.open(chunk);
+    /// It then counts as written in this epoch. `false`: it stays closed.
+    pub fn reopen(&self, chunk: ChunkIndex) -> bool {
+        self.engine.reopen(chunk)
     }
 
     /// The stage, for giving slots back.

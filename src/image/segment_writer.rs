@@ -79,6 +79,9 @@ pub struct Written {
     pub pages: u64,
     /// Pages that were all zero, and stay holes.
     pub zero_pages: u64,
+    /// Made of the pages' numbers and digests: two that are equal are taken to mean that no byte
+    /// of the same pages differs.
+    pub fingerprint: u128,
 }
 
 /// Why a segment could not be written. It is to be abandoned: never retried, but removed.
@@ -170,7 +173,11 @@ impl<F: File> SegmentWriter<F> {
             if run.first() == Some(&ZERO_PAGE) {
                 written.zero_pages += run.len() as u64;
             } else {
-                self.save(page, extent.offset_of(page), run)?;
+                written.fingerprint = written.fingerprint.wrapping_add(self.save(
+                    page,
+                    extent.offset_of(page),
+                    run,
+                )?);
                 written.pages += run.len() as u64;
             }
         }
@@ -207,15 +214,16 @@ impl<F: File> SegmentWriter<F> {
         first: PageIndex,
         offset: u64,
         pages: &[[u8; PAGE_SIZE]],
-    ) -> Result<(), WriteError> {
+    ) -> Result<u128, WriteError> {
         self.write(offset, pages.as_flattened())?;
-        let numbers = first.0..;
-        self.index.extend(
-            numbers
-                .zip(pages)
-                .map(|(number, page)| IndexEntry::of(PageIndex(number), page).to_bytes()),
-        );
-        Ok(())
+        let mut fingerprint = 0_u128;
+        for (number, page) in (first.0..).zip(pages) {
+            let entry = IndexEntry::of(PageIndex(number), page);
+            let place = u128::from(number) << 1 | 1;
+            fingerprint = fingerprint.wrapping_add(entry.digest.0.wrapping_mul(place));
+            self.index.push(entry.to_bytes());
+        }
+        Ok(fingerprint)
     }
 
     fn sort_index(&mut self) -> Result<(), WriteError> {
@@ -262,6 +270,16 @@ impl<F: File> FinishedSegment<F> {
 }
 
 impl Written {
+    /// What both calls wrote.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            pages: self.pages + other.pages,
+            zero_pages: self.zero_pages + other.zero_pages,
+            fingerprint: self.fingerprint.wrapping_add(other.fingerprint),
+        }
+    }
+
     fn total(self) -> u32 {
         u32::try_from(self.pages + self.zero_pages).unwrap_or(u32::MAX)
     }
@@ -356,13 +374,28 @@ mod tests {
         let mut writer = SegmentWriter::create(&dir, &info(), &[run(10, 6)]).unwrap();
         let before = dir.log().len();
         let written = writer.write_pages(PageIndex(10), &pages(&[1, 2, 0, 0, 3])).unwrap();
-        assert_eq!(written, Written { pages: 3, zero_pages: 2 });
+        assert_eq!((written.pages, written.zero_pages), (3, 2));
         assert_eq!(dir.log().len() - before, 2);
         let summary = writer.finish(b"notes").unwrap().sync().unwrap();
         assert_eq!(summary.pages, 3);
         assert_eq!(summary.bytes, 4096 + 3 * 4096 + 3 * 24 + 5);
         assert_eq!(summary.record.file_len, 4096 + 6 * 4096 + 3 * 24 + 5);
         assert_eq!(dir.get("0000000001.full").unwrap().len() as u64, summary.record.file_len);
+    }
+
+    #[test]
+    fn fingerprints_tell_contents_and_places_apart() {
+        let dir = SimDir::new();
+        let mut writer = SegmentWriter::create(&dir, &info(), &[run(0, 9)]).unwrap();
+        let mut write = |first, fills: &[u8]| {
+            writer.write_pages(PageIndex(first), &pages(fills)).unwrap().fingerprint
+        };
+        let whole = write(0, &[1, 2, 0, 3]);
+        let parts = write(0, &[1]).wrapping_add(write(1, &[2, 0])).wrapping_add(write(3, &[3]));
+        assert_eq!(whole, parts);
+        for fills in [[2, 1, 0, 3], [1, 2, 3, 0], [1, 2, 0, 4], [0, 2, 0, 3]] {
+            assert_ne!(write(0, &fills), whole, "{fills:?}");
+        }
     }
 
     #[test]

@@ -1,4 +1,5 @@
 //! What the process has mapped, for the error that says who occupies a range.
+#![allow(unsafe_code, reason = "calls prctl")]
 
 use std::fmt;
 use std::io;
@@ -46,6 +47,21 @@ fn parse(line: &str) -> Option<Mapping> {
     let name = rest.splitn(4, ' ').nth(3).unwrap_or_default().trim();
     let addresses = hex(start)?..hex(end)?;
     Some(Mapping { addresses, access: access.to_owned(), name: name.to_owned() })
+}
+
+/// Why the process gets no huge pages, if it does not: whoever could give them says so.
+#[must_use]
+pub fn why_no_huge_pages() -> Option<String> {
+    let file = "/sys/kernel/mm/transparent_hugepage/enabled";
+    let Ok(setting) = std::fs::read_to_string(file) else {
+        return Some(format!("this kernel has no transparent huge pages ({file} is not there)"));
+    };
+    if setting.contains("[never]") {
+        return Some(format!("{file} says `never`: `madvise` is enough"));
+    }
+    // SAFETY: only asks.
+    let disabled = unsafe { libc::prctl(libc::PR_GET_THP_DISABLE, 0, 0, 0, 0) };
+    (disabled == 1).then(|| "they are disabled for this process (PR_SET_THP_DISABLE)".to_owned())
 }
 
 /// The part of the process's anonymous memory that lies in huge pages, from 0 to 1.

@@ -29,7 +29,7 @@ pub use disk::{DiskDir, DiskFile};
 pub use fatal::{fatal, hex};
 pub use futex::{futex_wait, futex_wait_for, futex_wake_all, membarrier, membarrier_register};
 pub use lock::{DirLock, LOCK_NAME, LockError};
-pub use maps::{Mapping, huge_page_share, occupants};
+pub use maps::{Mapping, huge_page_share, occupants, why_no_huge_pages};
 pub use real::Real;
 pub(crate) use real::real;
 pub use restart::restart_once;

@@ -19,6 +19,12 @@ pub enum Event {
         /// What is wrong with it.
         reason: String,
     },
+    /// The system gives no huge pages, so that freezes take longer: some microseconds for each
+    /// MiB that was written since the last one.
+    SlowFreezes {
+        /// Why it gives none.
+        reason: String,
+    },
 }
 
 impl Event {
@@ -35,6 +41,9 @@ impl fmt::Display for Event {
             Self::SnapshotFailed(error) => write!(f, "{error}"),
             Self::SnapshotSkipped { number, reason } => {
                 write!(f, "snapshot {number} is damaged and was NOT restored: {reason}")
+            }
+            Self::SlowFreezes { reason } => {
+                write!(f, "freezes will take some microseconds for each MiB written: {reason}")
             }
         }
     }

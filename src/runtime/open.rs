@@ -10,7 +10,7 @@ use crate::runtime::handle::{Heap, Restored, SkippedSnapshot};
 use crate::runtime::keeper::{Keeper, SavedState, tell};
 use crate::runtime::process::{self, Process};
 use crate::runtime::{Event, Options, ProcessHeap, Scope};
-use crate::snapshot::{Opening, PlaceError, Placement, Store, StoreError, placements};
+use crate::snapshot::{Opening, PlaceError, Placement, Store, StoreError, heat_in, placements};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
@@ -135,6 +135,9 @@ impl ProcessHeap {
         };
         process.opened.operations.store(restored.as_ref().map_or(0, |r| r.operations), Relaxed);
         report_skipped(restored.as_ref(), &options);
+        if let Some(reason) = os::why_no_huge_pages() {
+            tell(options.on_event.as_ref(), &Event::SlowFreezes { reason });
+        }
         claim.set(path);
         faults::engage(process, &options).map_err(OpenError::System)?;
         process.opened.set_trigger(options.snapshot_every_ops);
@@ -263,6 +266,9 @@ fn restore(
             return Err(OpenError::Collision { path });
         }
         Err(source) => return Err(OpenError::Image { path, source }),
+    }
+    for (chunk, heat) in sound.chain.iter().flat_map(|segment| heat_in(segment.notes())) {
+        arena.cow().set_heat(chunk, heat);
     }
     let record = &sound.snapshot;
     Ok(Restored {

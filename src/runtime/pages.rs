@@ -3,32 +3,35 @@
 
 use crate::arena::Purpose;
 use crate::base::{PAGE_SIZE, PageIndex};
+use crate::cow::Engine;
 use crate::runtime::global;
-use crate::runtime::process;
+use crate::runtime::{process, thread};
 use std::alloc::{Layout, handle_alloc_error};
 use std::ptr::NonNull;
 
-/// A block of `bytes` bytes, all zero, that starts at a page. In a process without a heap it
-/// comes from the program's allocator.
+/// A block of `bytes` bytes, all zero, that starts at a page, announced for its first writes. In a
+/// process without a heap it comes from the program's allocator.
 ///
 /// Out of memory ends the process, as for `Box`.
 ///
 /// # Panics
 /// If `bytes` is not a multiple of the page size, or zero.
 #[must_use]
-pub(crate) fn alloc(bytes: usize) -> NonNull<u8> {
+pub(crate) fn alloc(bytes: usize) -> (NonNull<u8>, Announced) {
     let layout = layout(bytes);
     let allocation = global::allocate(process::get(), layout, Some(Purpose::Tracked));
     let Some(allocation) = allocation else {
         // SAFETY: the layout's size is not zero.
         let block = unsafe { std::alloc::alloc_zeroed(layout) };
-        return NonNull::new(block).unwrap_or_else(|| handle_alloc_error(layout));
+        let block = NonNull::new(block).unwrap_or_else(|| handle_alloc_error(layout));
+        return (block, Announced::begin(block, bytes));
     };
+    let announced = Announced::begin(allocation.block, bytes);
     if !allocation.zeroed {
         // SAFETY: a fresh block of that many bytes.
         unsafe { allocation.block.write_bytes(0, bytes) };
     }
-    allocation.block
+    (allocation.block, announced)
 }
 
 /// Gives back a block.
@@ -45,22 +48,72 @@ pub(crate) unsafe fn free(block: NonNull<u8>, bytes: usize) {
     }
 }
 
-/// Announces that the pages of `block` are about to be written, or just have been: the barrier
-/// of tracked memory.
-#[inline]
-pub(crate) fn announce(block: NonNull<u8>, bytes: usize) {
-    #[cfg(test)]
-    tests::ANNOUNCED.with(|count| count.set(count.get() + 1));
-    let Some(process) = process::get() else { return };
-    let arena = process.heap.arena();
-    let Some(first) = arena.page_of(block.addr().get()) else { return };
-    arena.cow().announce_tracked(first);
-    let mut page = first.0;
-    for _ in 1..bytes / PAGE_SIZE {
-        page += 1;
-        arena.cow().announce_tracked(PageIndex(page));
+/// A write to a block that has been announced. Dropping it announces the block once more: outside
+/// a scope a freeze may have come in between, and what was written then is in the new epoch.
+///
+/// One that is leaked leaves its pages held: they count as dirty in every epoch from then on.
+#[derive(Debug)]
+pub(crate) struct Announced {
+    block: NonNull<u8>,
+    bytes: usize,
+    held: bool,
+}
+
+impl Announced {
+    /// The barrier of tracked memory: to be called before the block's first write.
+    #[inline]
+    pub(crate) fn begin(block: NonNull<u8>, bytes: usize) -> Self {
+        let mut announced = Self { block, bytes, held: false };
+        announced.held = announced.needs_hold();
+        if announced.held {
+            announced.for_pages(Engine::hold);
+        }
+        announced.announce();
+        announced
+    }
+
+    /// Freezes wait for scopes; so what is written in one needs no hold.
+    fn needs_hold(&self) -> bool {
+        thread::with(|state| state.scopes.get() == 0)
+            || process::get().is_some_and(|process| process.heap.arena().cow().is_checked())
+    }
+
+    #[inline]
+    fn announce(&self) {
+        #[cfg(test)]
+        tests::ANNOUNCED.with(|count| count.set(count.get() + 1));
+        self.for_pages(Engine::announce_tracked);
+    }
+
+    /// Calls `visit` for each page, if the block lies in the arena.
+    #[inline]
+    fn for_pages(&self, visit: impl Fn(&'static Engine, PageIndex)) {
+        let Some(process) = process::get() else { return };
+        let arena = process.heap.arena();
+        let Some(first) = arena.page_of(self.block.addr().get()) else { return };
+        visit(arena.cow(), first);
+        let mut page = first.0;
+        for _ in 1..self.bytes / PAGE_SIZE {
+            page += 1;
+            visit(arena.cow(), PageIndex(page));
+        }
     }
 }
+
+impl Drop for Announced {
+    #[inline]
+    fn drop(&mut self) {
+        self.announce();
+        if self.held {
+            self.for_pages(Engine::let_go);
+        }
+    }
+}
+
+// SAFETY: the block is the caller's, who may send it; a hold is the page's, not a thread's.
+unsafe impl Send for Announced {}
+// SAFETY: a shared reference gives nothing to anybody.
+unsafe impl Sync for Announced {}
 
 fn layout(bytes: usize) -> Layout {
     assert!(bytes > 0 && bytes.is_multiple_of(PAGE_SIZE), "tracked blocks are whole pages");

@@ -6,7 +6,7 @@
 
 use crate::base::{CHUNK_SIZE, ChunkIndex, PAGE_SIZE, PageIndex, PageRun};
 use crate::cow::{CellKind, Engine, Staged, Unit, Window};
-use crate::image::{SegmentInfo, SegmentWriter, WriteError};
+use crate::image::{SegmentInfo, SegmentWriter, WriteError, Written};
 use crate::os::{Dir, File};
 use crate::snapshot::plan::{ChunkPlan, CopyMissing, PATIENCE, Plan};
 use std::collections::HashMap;
@@ -16,6 +16,10 @@ use std::time::Instant;
 /// Chunks that were written in so many of the last eight epochs are writable again once saved.
 const HOT: u32 = 3;
 
+/// Chunks that a window has made writable again, with the fingerprints of what it saved of them:
+/// nobody sees whether they are written, but the next window sees whether they have changed.
+pub(super) type Reopened = HashMap<ChunkIndex, u128>;
+
 /// A snapshot whose pages are in its segment; not complete, not durable.
 #[derive(Debug)]
 pub struct Draft<F> {
@@ -24,6 +28,7 @@ pub struct Draft<F> {
     pub(super) notes: Vec<u8>,
     /// How the pages came here.
     pub counts: SaveCounts,
+    pub(super) reopened: Reopened,
 }
 
 /// How the pages of a snapshot were saved.
@@ -60,6 +65,8 @@ struct Saving<'w, 'e, F> {
     done: Vec<bool>,
     buffer: Vec<u8>,
     counts: SaveCounts,
+    before: &'w Reopened,
+    reopened: Reopened,
     /// Units that writers had taken over when their turn came, and those of them that have come
     /// since.
     missed: u64,
@@ -76,18 +83,20 @@ impl<F: File> Draft<F> {
         info: SegmentInfo,
         engine: &Engine,
         window: &Window<'_>,
+        before: &Reopened,
     ) -> Result<Self, DraftError> {
         let mut early = Vec::new();
         let made = Plan::make(window, &mut early);
         let result = made.map_err(DraftError::from).and_then(|mut plan| {
             plan.sort_by_heat(|chunk| engine.heat(chunk));
             let writer = SegmentWriter::create(dir, &info, &plan.runs)?;
-            let mut saving = Saving::new(window, writer, &plan);
+            let mut saving = Saving::new(window, writer, &plan, before);
             let saved = saving.save(&plan, engine, &mut early);
             saving.give_back();
             saved?;
             let notes = super::heat::encode(plan.chunks.iter().map(|plan| plan.chunk), engine);
-            Ok(Self { writer: saving.writer, info, notes, counts: saving.counts })
+            let Saving { writer, counts, reopened, .. } = saving;
+            Ok(Self { writer, info, notes, counts, reopened })
         });
         early.into_iter().for_each(|staged| window.stage().give(staged));
         result
@@ -95,7 +104,12 @@ impl<F: File> Draft<F> {
 }
 
 impl<'w, 'e, F: File> Saving<'w, 'e, F> {
-    fn new(window: &'w Window<'e>, writer: SegmentWriter<F>, plan: &'w Plan) -> Self {
+    fn new(
+        window: &'w Window<'e>,
+        writer: SegmentWriter<F>,
+        plan: &'w Plan,
+        before: &'w Reopened,
+    ) -> Self {
         let mut tables = plan.later_pages.clone();
         tables.sort_unstable();
         let places = plan.chunks.iter().enumerate().map(|(place, plan)| (plan.chunk, place));
@@ -109,6 +123,8 @@ impl<'w, 'e, F: File> Saving<'w, 'e, F> {
             done: vec![false; plan.chunks.len()],
             buffer: vec![0; CHUNK_SIZE],
             counts: SaveCounts::default(),
+            before,
+            reopened: Reopened::new(),
             missed: 0,
             late: 0,
         }
@@ -182,23 +198,34 @@ impl<'w, 'e, F: File> Saving<'w, 'e, F> {
         if let Some(staged) = self.waiting[place].pop() {
             let result = write_chunk(&mut self.writer, plan, self.window.stage().bytes(&staged));
             self.give(staged);
-            self.counts.by_barrier += result?;
+            let written = result?;
+            self.counts.by_barrier += written.pages;
+            self.judge(plan.chunk, written.fingerprint, engine);
             return Ok(());
         }
         if !self.window.save_chunk(plan.chunk, &plan.runs, &mut self.buffer) {
             self.missed += 1;
             return Ok(());
         }
-        if engine.heat(plan.chunk) >= HOT {
-            self.window.reopen(plan.chunk);
-        }
-        let mut at = 0;
+        let (mut at, mut written) = (0, Written::default());
         for run in &plan.runs {
             let bytes = &self.buffer[at..at + run.byte_len()];
-            self.counts.by_thread += self.writer.write_pages(run.first, bytes)?.pages;
+            written = written.and(self.writer.write_pages(run.first, bytes)?);
             at += run.byte_len();
         }
+        self.counts.by_thread += written.pages;
+        self.judge(plan.chunk, written.fingerprint, engine);
+        if engine.heat(plan.chunk) >= HOT && self.window.reopen(plan.chunk) {
+            self.reopened.insert(plan.chunk, written.fingerprint);
+        }
         Ok(())
+    }
+
+    /// Whether a chunk that the last window has made writable has been written since then.
+    fn judge(&self, chunk: ChunkIndex, fingerprint: u128, engine: &Engine) {
+        if self.before.get(&chunk) == Some(&fingerprint) {
+            engine.cool(chunk);
+        }
     }
 
     /// Page by page, as they are written to; but what follows without a gap is one write.
@@ -300,7 +327,7 @@ impl<'w, 'e, F: File> Saving<'w, 'e, F> {
         let page = match (staged.unit, plan) {
             (Unit::Chunk(_), Some(plan)) => {
                 self.late += 1;
-                self.counts.by_barrier += write_chunk(&mut self.writer, plan, bytes)?;
+                self.counts.by_barrier += write_chunk(&mut self.writer, plan, bytes)?.pages;
                 return Ok(());
             }
             (Unit::Table(page), _) => self.tables.binary_search(&page).is_ok().then_some(page),
@@ -328,18 +355,19 @@ impl<'w, 'e, F: File> Saving<'w, 'e, F> {
     }
 }
 
-/// Writes the pages in use of a whole chunk's copy. Gives how many there are.
+/// Writes the pages in use of a whole chunk's copy.
 fn write_chunk<F: File>(
     writer: &mut SegmentWriter<F>,
     plan: &ChunkPlan,
     bytes: &[u8],
-) -> Result<u64, WriteError> {
-    let mut pages = 0;
+) -> Result<Written, WriteError> {
+    let mut written = Written::default();
     for run in &plan.runs {
         let start = run.first.within_chunk() as usize * PAGE_SIZE;
-        pages += writer.write_pages(run.first, &bytes[start..start + run.byte_len()])?.pages;
+        let bytes = &bytes[start..start + run.byte_len()];
+        written = written.and(writer.write_pages(run.first, bytes)?);
     }
-    Ok(pages)
+    Ok(written)
 }
 
 fn first_page(unit: Unit) -> PageIndex {

@@ -11,6 +11,7 @@ use crate::image::{
     SegmentRecord, SnapshotRecord, Sound, WriteError, choose, choose_before, leftovers,
 };
 use crate::os::Dir;
+use crate::snapshot::save::Reopened;
 use crate::snapshot::{Draft, DraftError};
 
 /// An open heap directory.
@@ -21,6 +22,8 @@ pub struct Store<D> {
     keep: usize,
     /// Segments that the manifest in memory does not name any more, the one on disk still does.
     pruned: Vec<SegmentRecord>,
+    /// What the last window made writable.
+    reopened: Reopened,
 }
 
 /// A directory just opened, with the snapshot to restore, if it has one.
@@ -95,7 +98,7 @@ impl<D: Dir> Store<D> {
             }
             Choice::New => return Err(StoreError::Missing { path: dir.path_of("") }),
         };
-        let mut store = Self { dir, manifest, keep, pruned: Vec::new() };
+        let mut store = Self { dir, manifest, keep, pruned: Vec::new(), reopened: Reopened::new() };
         store.sweep();
         if let Some(sound) = &image {
             store.forget_skipped(sound);
@@ -150,8 +153,11 @@ impl<D: Dir> Store<D> {
             frozen_at,
             operations,
         };
-        let written = Draft::write(&self.dir, info, arena.cow(), window);
-        written.map_err(|error| self.abandon(&info, error.into()))
+        let before = std::mem::take(&mut self.reopened);
+        let mut draft = Draft::write(&self.dir, info, arena.cow(), window, &before)
+            .map_err(|error| self.abandon(&info, error.into()))?;
+        self.reopened = std::mem::take(&mut draft.reopened);
+        Ok(draft)
     }
 
     /// Makes a draft durable, and removes what the retention no longer wants.

@@ -21,7 +21,7 @@ use super::layout::Shape;
 use super::rows_mut::{Reach, RowsMut};
 use super::tracked::Pages;
 use crate::base::PAGE_SIZE;
-use crate::runtime::pages;
+use crate::runtime::pages::{self, Announced};
 
 /// Numbers that can be keys: plain, and valid when all their bytes are zero. Sealed.
 pub trait Key: Copy + PartialEq + PartialOrd + fmt::Debug + Send + Sync + sealed::Zeroable {}
@@ -86,7 +86,8 @@ impl<K: Key, V> Rows<K, V> {
     #[must_use]
     pub fn new(columns: usize, pages: usize) -> Self {
         let shape = Shape::of::<K, V>(columns, pages);
-        let block = pages::alloc(pages * PAGE_SIZE).cast::<Header>();
+        let (block, _announced) = pages::alloc(pages * PAGE_SIZE);
+        let block = block.cast::<Header>();
         let header = Header {
             len: 0,
             capacity: narrow(shape.capacity),
@@ -98,9 +99,7 @@ impl<K: Key, V> Rows<K, V> {
         };
         // SAFETY: the block is page-aligned, at least a page long, and ours alone.
         unsafe { block.write(header) };
-        let rows = Self { block, owns: PhantomData };
-        rows.announce();
-        rows
+        Self { block, owns: PhantomData }
     }
 
     /// How many rows fit into `pages` pages with `columns` columns; 0 if not even one.
@@ -221,11 +220,11 @@ impl<K: Key, V> Rows<K, V> {
     /// Announces a write to the block, and lends it for that; announces it again when the guard is
     /// dropped.
     ///
-    /// A guard must not be leaked (`mem::forget`) outside a scope.
+    /// One that is leaked leaves the block announced for good, so that every snapshot looks at it.
     #[inline]
     pub fn write(&mut self) -> RowsMut<'_, K, V> {
-        self.announce();
-        RowsMut::new(self)
+        let announced = Announced::begin(self.block.cast(), self.pages() * PAGE_SIZE);
+        RowsMut::new(self, announced)
     }
 
     /// The value of row `row`, for the way down into a block that it owns; see [`Reach`].
@@ -283,11 +282,6 @@ impl<K: Key, V> Rows<K, V> {
         let offset = self.header().values_at as usize;
         // SAFETY: by `Shape` the values begin within the block or at its end, aligned for `V`.
         unsafe { self.block.byte_add(offset) }.cast()
-    }
-
-    #[inline]
-    pub(super) fn announce(&self) {
-        pages::announce(self.block.cast(), self.pages() * PAGE_SIZE);
     }
 }
 

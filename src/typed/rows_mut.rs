@@ -9,17 +9,19 @@ use std::ops::Deref;
 use std::{fmt, slice};
 
 use super::rows::{Key, Rows};
+use crate::runtime::pages::Announced;
 
 /// The right to write to a block of [`Rows`], announced at both ends.
 pub struct RowsMut<'a, K: Key, V> {
     rows: &'a mut Rows<K, V>,
+    _announced: Announced,
 }
 
 impl<'a, K: Key, V> RowsMut<'a, K, V> {
     /// The guard over a block that has just been announced.
     #[inline]
-    pub(super) fn new(rows: &'a mut Rows<K, V>) -> Self {
-        Self { rows }
+    pub(super) fn new(rows: &'a mut Rows<K, V>, announced: Announced) -> Self {
+        Self { rows, _announced: announced }
     }
 }
 
@@ -134,13 +136,6 @@ impl<K: Key, V> Deref for RowsMut<'_, K, V> {
     #[inline]
     fn deref(&self) -> &Rows<K, V> {
         self.rows
-    }
-}
-
-impl<K: Key, V> Drop for RowsMut<'_, K, V> {
-    #[inline]
-    fn drop(&mut self) {
-        self.rows.announce();
     }
 }
 

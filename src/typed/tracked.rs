@@ -13,7 +13,7 @@ use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 
 use crate::base::PAGE_SIZE;
-use crate::runtime::pages;
+use crate::runtime::pages::{self, Announced};
 
 /// An owning pointer to a value in pages of its own, of which writes are announced page by page.
 /// In this version every snapshot is a full one, and nothing makes use of the announcements.
@@ -52,21 +52,21 @@ impl<T> Tracked<T> {
     #[must_use]
     pub fn new(value: T) -> Self {
         const { assert!(align_of::<T>() <= PAGE_SIZE, "alignment above a page") };
-        let place = pages::alloc(Self::BYTES).cast::<T>();
+        let (block, _announced) = pages::alloc(Self::BYTES);
+        let place = block.cast::<T>();
         // SAFETY: the block is at least `size_of::<T>()` long, page-aligned, and ours alone.
         unsafe { place.write(value) };
-        let tracked = Self { value: place, owns: PhantomData };
-        tracked.announce();
-        tracked
+        Self { value: place, owns: PhantomData }
     }
 
     /// Announces a write, and lends the value for it.
     ///
     /// The guard announces the pages again when it is dropped: outside a scope a freeze may
-    /// fall between the two. A guard must not be leaked (`mem::forget`) outside a scope.
+    /// fall between the two. One that is leaked leaves them announced for good, so that every
+    /// snapshot looks at them.
     pub fn write(&mut self) -> TrackedMut<'_, T> {
-        self.announce();
-        TrackedMut { owner: self }
+        let announced = self.announce();
+        TrackedMut { owner: self, _announced: announced }
     }
 
     /// The value itself; its pages are given back.
@@ -84,8 +84,8 @@ impl<T> Tracked<T> {
         if size_of::<T>() == 0 { PAGE_SIZE } else { size_of::<T>().next_multiple_of(PAGE_SIZE) };
 
     #[inline]
-    fn announce(&self) {
-        pages::announce(self.value.cast(), Self::BYTES);
+    fn announce(&self) -> Announced {
+        Announced::begin(self.value.cast(), Self::BYTES)
     }
 }
 
@@ -93,7 +93,7 @@ impl<T> Drop for Tracked<T> {
     fn drop(&mut self) {
         let block = Pages { block: self.value.cast(), bytes: Self::BYTES };
         if needs_drop::<T>() {
-            self.announce();
+            let _announced = self.announce();
             // SAFETY: the value is initialised and is not used afterwards; `block` outlives the
             // call.
             unsafe { self.value.drop_in_place() };
@@ -129,6 +129,7 @@ impl<T> Deref for Tracked<T> {
 /// The right to write to a [`Tracked`] value, announced at both ends.
 pub struct TrackedMut<'a, T> {
     owner: &'a mut Tracked<T>,
+    _announced: Announced,
 }
 
 impl<T> Deref for TrackedMut<'_, T> {
@@ -145,13 +146,6 @@ impl<T> DerefMut for TrackedMut<'_, T> {
     fn deref_mut(&mut self) -> &mut T {
         // SAFETY: the guard borrows the owner mutably, so this is the only way to the value.
         unsafe { self.owner.value.as_mut() }
-    }
-}
-
-impl<T> Drop for TrackedMut<'_, T> {
-    #[inline]
-    fn drop(&mut self) {
-        self.owner.announce();
     }
 }
 

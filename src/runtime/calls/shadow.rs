@@ -145,12 +145,6 @@ impl Drop for Shadows {
     }
 }
 
-/// The calling thread's `errno`.
-pub(super) fn errno() -> i32 {
-    // SAFETY: points to this thread's `errno`.
-    unsafe { *libc::__errno_location() }
-}
-
 /// Calls again while the kernel finds the memory protected: for calls that lose nothing by that.
 pub(super) fn retried(start: *mut c_void, len: usize, mut call: impl FnMut() -> isize) -> isize {
     /// More freezes than this do not fall into one call: the address is a wrong one.
@@ -160,7 +154,10 @@ pub(super) fn retried(start: *mut c_void, len: usize, mut call: impl FnMut() -> 
         seam::touch_range(start.addr(), len);
         let result = call();
         tries += 1;
-        if result != -1 || errno() != libc::EFAULT || tries == TRIES {
+        if result != -1
+            || std::io::Error::last_os_error().raw_os_error() != Some(libc::EFAULT)
+            || tries == TRIES
+        {
             return result;
         }
     }

@@ -1,0 +1,337 @@
+//! Freezes and windows in whole processes: what triggers them, what they report, and how they
+//! fare where the system is short of something. Each in a process of its own.
+#![allow(unsafe_code, reason = "calls the C library, and writes where nobody may")]
+#![allow(clippy::cast_possible_truncation, reason = "small numbers")]
+
+mod support;
+
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use stillheap::{Event, Heap, Options, ProcessHeap, Root, StillInfo, Tracked, XTree};
+
+#[global_allocator]
+static HEAP: ProcessHeap = ProcessHeap::new();
+
+const MIB: usize = 1 << 20;
+
+fn open(dir: &Path, options: Options) -> Heap {
+    HEAP.open(dir, options.restart_on_collision(true)).expect("a heap")
+}
+
+fn words(heap: &Heap) -> Root<Vec<Vec<u64>>> {
+    heap.root("words").expect("a root")
+}
+
+/// As many MiB of words, all written.
+fn fill(words: &Root<Vec<Vec<u64>>>, mib: usize) {
+    words.write(|words| words.extend((0..mib).map(|_| vec![1; MIB / 8])));
+}
+
+/// Waits until a condition holds, for a minute at most.
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "{what}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+fn durable(heap: &Heap) -> StillInfo {
+    heap.snapshot().expect("a freeze").wait_durable().expect("room")
+}
+
+fn by_bytes(dir: &Path) {
+    let heap = open(dir, Options::new().snapshot_every_bytes(20 << 20));
+    let words = words(&heap);
+    fill(&words, 40);
+    until("the first one", || !heap.snapshots().is_empty());
+    let before = durable(&heap).number;
+    words.write(|words| words.iter_mut().take(4).for_each(|part| part[0] += 1));
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(heap.snapshots().last().map(|info| info.number), Some(before), "too little");
+    words.write(|words| words.iter_mut().for_each(|part| part[0] += 1));
+    until("another one", || heap.snapshots().last().is_some_and(|info| info.number > before));
+}
+
+fn by_time(dir: &Path) {
+    let heap = open(dir, Options::new().snapshot_every(Duration::from_millis(50)));
+    let words = words(&heap);
+    fill(&words, 1);
+    until("the first one", || !heap.snapshots().is_empty());
+    until("nothing more to save", || {
+        let before = heap.snapshots().len();
+        std::thread::sleep(Duration::from_millis(250));
+        heap.snapshots().len() == before
+    });
+    let before = heap.snapshots().len();
+    words.write(|words| words[0][0] += 1);
+    until("the change", || heap.snapshots().len() > before);
+}
+
+fn by_signal(dir: &Path) {
+    let heap = open(dir, Options::new().snapshot_on_signal(libc::SIGUSR1));
+    fill(&words(&heap), 1);
+    for round in 1..=3 {
+        // SAFETY: the signal has a handler.
+        unsafe { libc::raise(libc::SIGUSR1) };
+        until("a snapshot", || heap.snapshots().len() == round);
+    }
+}
+
+/// The figures of a snapshot and of the heap say what has happened.
+fn figures(dir: &Path) {
+    let heap = open(dir, Options::new());
+    let words = words(&heap);
+    fill(&words, 64);
+    durable(&heap);
+    words.write(|words| words.iter_mut().for_each(|part| part[7] += 1));
+    let info = durable(&heap);
+    assert!((32..=40).contains(&info.dirty_chunks), "{info:?}");
+    assert!(info.faults >= 30 && info.pages > 16_000, "{info:?}");
+    assert!(info.pause > Duration::ZERO && info.window <= info.saving, "{info:?}");
+    let still = heap.snapshot().expect("a freeze");
+    words.write(|words| words.iter_mut().for_each(|part| part[9] += 1));
+    let info = still.wait_durable().expect("room");
+    let stats = heap.stats();
+    assert_eq!(stats.freezes.freezes, 3);
+    assert!(stats.freezes.pause_p50 <= stats.freezes.pause_max);
+    assert!(stats.freezes.pause_p99 <= stats.freezes.pause_max);
+    assert_eq!(stats.freezes.pause_last, info.pause);
+    let saved = stats.freezes.pages_by_thread + stats.freezes.pages_by_barrier;
+    assert!(saved >= 3 * 16_000, "{stats:?}");
+    assert_eq!(stats.cow.tracked_faults, 0);
+    assert!(stats.heat.iter().skip(2).sum::<u64>() >= 32, "{:?}", stats.heat);
+    assert!(stats.huge_page_share.is_none_or(|share| (0.0..=1.0).contains(&share)));
+    assert!(stats.last_error.is_none() && stats.dirtied > 0);
+}
+
+/// What a run knew of its chunks' heat, the next one knows.
+fn heat_comes_back(dir: &Path) {
+    let heap = open(dir, Options::new());
+    let words = words(&heap);
+    if heap.restored().is_none() {
+        fill(&words, 64);
+        for _ in 0..4 {
+            words.write(|words| words.iter_mut().for_each(|part| part[7] += 1));
+            durable(&heap);
+        }
+    } else {
+        let heat = heap.stats().heat;
+        assert!(heat[3..].iter().sum::<u64>() >= 32, "{heat:?}");
+        words.write(|words| words.iter_mut().for_each(|part| part[7] += 1));
+        durable(&heap);
+        let counts = heap.stats().cow;
+        assert!(counts.promoted >= 30, "chunks of the image became memory: {counts:?}");
+        assert!(words.read(|words| words.iter().all(|part| part[7] == 6)));
+    }
+}
+
+/// X-tree and allocator: not one fault on a page whose writes are announced.
+fn tracked_pages_take_no_fault(dir: &Path) {
+    let heap = open(dir, Options::new().snapshot_every(Duration::from_millis(20)));
+    let tree: Root<XTree<2, u64>> = heap.root("tree").expect("a root");
+    let boxes: Root<Vec<Tracked<[u64; 512]>>> = heap.root("boxes").expect("a root");
+    boxes.write(|boxes| boxes.extend((0..500).map(|_| Tracked::new([0; 512]))));
+    let point = |number: u64| [(number * 7919 % 10_007) as f64, (number * 104_729 % 9973) as f64];
+    for number in 0..60_000 {
+        tree.write(|tree| tree.insert(point(number), number).expect("finite"));
+        boxes.write(|boxes| boxes[number as usize % 500].write()[3] = number);
+    }
+    let before = heap.stats().freezes.freezes;
+    until("some more", || heap.stats().freezes.freezes > before || !heap.is_saving());
+    let stats = heap.stats();
+    assert!(stats.freezes.freezes > 2 && stats.freezes.pages_by_barrier > 0, "{stats:?}");
+    assert_eq!(stats.cow.tracked_faults, 0);
+    // Faults there were, on other memory; none of them was on a tracked page or a table, for
+    // those are writable all the time.
+    tree.read(|tree| tree.validate()).expect("a sound tree");
+}
+
+/// A write to tracked memory that nobody announced ends the process, if such are looked for.
+fn undeclared(dir: &Path) {
+    let heap = open(dir, Options::new().check_tracked(true));
+    let root: Root<Tracked<[u64; 8]>> = heap.root("tracked").expect("a root");
+    for value in 1..4 {
+        root.write(|tracked| tracked.write()[0] = value);
+        durable(&heap);
+    }
+    durable(&heap);
+    let place = root.read(|tracked| std::ptr::from_ref(&tracked[0])).cast_mut();
+    println!("before");
+    // SAFETY: none: this is the mistake that has to be noticed.
+    unsafe { place.write(9) };
+    println!("after");
+}
+
+/// As many mappings as the system allows are in use: protections cannot be as fine any more.
+fn few_mappings(dir: &Path) {
+    let heap = open(dir, Options::new());
+    let words = words(&heap);
+    fill(&words, 200);
+    durable(&heap);
+    use_up_mappings();
+    for round in 2..6 {
+        // Every other chunk: each by itself would be two mappings more.
+        words.write(|words| words.iter_mut().step_by(4).for_each(|part| part[round] += 1));
+        durable(&heap);
+    }
+    let counts = heap.stats().cow;
+    assert!(counts.squeezed > 0, "{counts:?}");
+    words.read(|words| {
+        for part in words.iter().step_by(4) {
+            assert_eq!(part[..7], [1, 1, 2, 2, 2, 2, 1]);
+        }
+    });
+    println!("squeezed {}", counts.squeezed);
+    support::die();
+}
+
+/// Takes mappings until the system gives no more.
+fn use_up_mappings() {
+    let len = 200_000 * 4096;
+    let (access, flags) = (libc::PROT_READ, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+    // SAFETY: new memory.
+    let start = unsafe { libc::mmap(std::ptr::null_mut(), len, access, flags, -1, 0) };
+    for page in (0..len).step_by(8192) {
+        let place = start.wrapping_byte_add(page);
+        // SAFETY: a page of that memory.
+        let split = unsafe { libc::mprotect(place, 4096, libc::PROT_NONE) };
+        if split != 0 {
+            return;
+        }
+    }
+    panic!("200,000 mappings were had");
+}
+
+fn after_few_mappings(dir: &Path) {
+    let heap = open(dir, Options::new());
+    words(&heap).read(|words| {
+        assert_eq!(words.len(), 200);
+        assert_eq!(words[0][..7], [1, 1, 2, 2, 2, 2, 1]);
+        assert_eq!(words[1][..7], [1; 7]);
+    });
+}
+
+/// Without huge pages it works, and says once that freezes are longer.
+fn no_huge_pages(dir: &Path) {
+    // SAFETY: changes how memory is backed from now on.
+    assert_eq!(unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) }, 0);
+    let said = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&said);
+    let options = Options::new().on_event(move |event| {
+        if let Event::SlowFreezes { .. } = event {
+            seen.lock().expect("no panic").push(event.to_string());
+        }
+    });
+    let heap = open(dir, options);
+    let words = words(&heap);
+    fill(&words, 32);
+    durable(&heap);
+    words.write(|words| words.iter_mut().for_each(|part| part[7] += 1));
+    durable(&heap);
+    let said = said.lock().expect("no panic").clone();
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(said[0].contains("PR_SET_THP_DISABLE"), "{said:?}");
+    // What was allocated before may lie in one.
+    let share = heap.stats().huge_page_share.expect("this kernel tells");
+    assert!(share < 0.2, "{share}");
+}
+
+/// Signal handlers that write to the heap, in threads that are in the middle of anything.
+fn handlers_write(dir: &Path) {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    static PLACE: std::sync::OnceLock<&'static [AtomicU64]> = std::sync::OnceLock::new();
+    extern "C" fn handler(_: i32) {
+        if let Some(place) = PLACE.get() {
+            let round = COUNT.fetch_add(1, SeqCst);
+            place[(round as usize * 300_007) % place.len()].fetch_add(1, SeqCst);
+        }
+    }
+    let heap = open(dir, Options::new().snapshot_every(Duration::from_millis(10)));
+    let words = words(&heap);
+    fill(&words, 16);
+    let counters: Vec<AtomicU64> = (0..2 * MIB).map(|_| AtomicU64::new(0)).collect();
+    let _ = PLACE.set(counters.leak());
+    let call: extern "C" fn(i32) = handler;
+    // SAFETY: a handler that only adds to atomics.
+    unsafe { libc::signal(libc::SIGALRM, call as usize) };
+    let often = libc::timeval { tv_sec: 0, tv_usec: 200 };
+    let timer = libc::itimerval { it_interval: often, it_value: often };
+    // SAFETY: the signal has a handler.
+    unsafe { libc::setitimer(libc::ITIMER_REAL, &raw const timer, std::ptr::null_mut()) };
+    let begun = Instant::now();
+    let mut kept = Vec::new();
+    while begun.elapsed() < Duration::from_secs(3) {
+        words.write(|words| words.iter_mut().for_each(|part| part[3] += 1));
+        kept.push(vec![1_u8; 300_000]);
+        if kept.len() > 20 {
+            kept.clear();
+        }
+    }
+    let never = libc::timeval { tv_sec: 0, tv_usec: 0 };
+    let timer = libc::itimerval { it_interval: never, it_value: never };
+    // SAFETY: stops the timer.
+    unsafe { libc::setitimer(libc::ITIMER_REAL, &raw const timer, std::ptr::null_mut()) };
+    let sum: u64 = PLACE.get().expect("set").iter().map(|counter| counter.load(SeqCst)).sum();
+    assert_eq!(sum, COUNT.load(SeqCst));
+    assert!(sum > 100 && heap.stats().freezes.freezes > 5, "{sum}");
+}
+
+type Role = (&'static str, fn(&Path));
+
+const ROLES: [Role; 11] = [
+    ("by_bytes", by_bytes),
+    ("by_time", by_time),
+    ("by_signal", by_signal),
+    ("figures", figures),
+    ("heat_comes_back", heat_comes_back),
+    ("tracked_pages_take_no_fault", tracked_pages_take_no_fault),
+    ("undeclared", undeclared),
+    ("few_mappings", few_mappings),
+    ("after_few_mappings", after_few_mappings),
+    ("no_huge_pages", no_huge_pages),
+    ("handlers_write", handlers_write),
+];
+
+/// Runs roles one after the other on one heap.
+fn runs(roles: &[&str]) {
+    let folder = tempfile::tempdir().expect("a folder");
+    for role in roles {
+        support::run(role, &folder.path().join("heap"));
+    }
+}
+
+fn undeclared_writes_are_caught() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let text = support::run_failing("undeclared", &folder.path().join("heap"));
+    assert!(text.contains("before") && !text.contains("after"), "{text}");
+    assert!(text.contains("was not announced"), "{text}");
+}
+
+fn few_mappings_are_enough() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let dir = folder.path().join("heap");
+    support::run_until_killed("few_mappings", &dir);
+    support::run("after_few_mappings", &dir);
+}
+
+fn main() {
+    if let Some((role, dir)) = support::role() {
+        let found = ROLES.iter().find(|(name, _)| *name == role);
+        return found.unwrap_or_else(|| panic!("no role {role}")).1(&dir);
+    }
+    support::run_all(&[
+        ("by_bytes", || runs(&["by_bytes"])),
+        ("by_time", || runs(&["by_time"])),
+        ("by_signal", || runs(&["by_signal"])),
+        ("figures", || runs(&["figures"])),
+        ("heat_comes_back", || runs(&["heat_comes_back", "heat_comes_back"])),
+        ("tracked_pages_take_no_fault", || runs(&["tracked_pages_take_no_fault"])),
+        ("undeclared_writes_are_caught", undeclared_writes_are_caught),
+        ("few_mappings_are_enough", few_mappings_are_enough),
+        ("no_huge_pages", || runs(&["no_huge_pages"])),
+        ("handlers_write", || runs(&["handlers_write"])),
+    ]);
+}
