@@ -5,7 +5,7 @@
 
 use stillheap::arena::{Arena, ArenaConfig, Purpose, Space};
 use stillheap::base::{CHUNK_SIZE, ChunkIndex, PAGE_SIZE, PAGES_PER_CHUNK, PageIndex, PageRun};
-use stillheap::cow::{Engine, Fault, Unit, Window};
+use stillheap::cow::{Changed, Engine, Fault, Unit, Window};
 
 const CONFIG: ArenaConfig = ArenaConfig { base: 0, main_cells: 16, boot_cells: 4 };
 
@@ -195,6 +195,7 @@ fn what_an_epoch_changed_is_counted_and_makes_heat() {
     let tracked = block(&arena, &mut space, Purpose::Tracked, 1);
     engine.freeze(false).expect("a freeze");
     engine.note_heat();
+    engine.settle(true);
     let before = engine.dirtied_bytes();
     assert_eq!(before, 0);
     engine.open(ChunkIndex(page.chunk().0 + 1));
@@ -207,8 +208,53 @@ fn what_an_epoch_changed_is_counted_and_makes_heat() {
     let heat = |chunk: u32| engine.heat(ChunkIndex(page.chunk().0 + chunk));
     assert_eq!((heat(1), heat(2)), (2, 1), "the second was written when it was handed out");
     assert_eq!(engine.heat(tracked.chunk()), 1);
+    engine.settle(true);
     engine.freeze(false).expect("a freeze");
-    assert_eq!(engine.note_heat().chunks, 0);
+    assert_eq!(engine.note_heat(), Changed::default());
+    engine.cool(ChunkIndex(page.chunk().0 + 1));
+    assert_eq!(heat(1), 2, "nothing to take back");
+}
+
+/// What a failed snapshot should have saved is still to be saved.
+#[test]
+fn changes_are_kept_until_they_are_durable() {
+    let (arena, mut space) = arena();
+    let engine = arena.cow();
+    let page = block(&arena, &mut space, Purpose::Scoped, 3);
+    let tracked = block(&arena, &mut space, Purpose::Tracked, 1);
+    engine.freeze(false).expect("a freeze");
+    engine.note_heat();
+    engine.settle(true);
+    engine.open(page.chunk());
+    engine.announce_tracked(tracked);
+    engine.freeze(false).expect("a freeze");
+    assert_eq!(engine.note_heat(), Changed { pages: 1, chunks: 1 });
+    engine.settle(false);
+    engine.open(ChunkIndex(page.chunk().0 + 1));
+    engine.freeze(false).expect("a freeze");
+    assert_eq!(engine.note_heat(), Changed { pages: 1, chunks: 2 });
+    engine.settle(true);
+    engine.freeze(false).expect("a freeze");
+    assert_eq!(engine.note_heat(), Changed::default());
+}
+
+/// What lies in the arena when announcements begin is in no snapshot; a large block is written
+/// as soon as it is handed out.
+#[test]
+fn what_is_new_counts_as_changed() {
+    let arena = Arena::reserve(CONFIG).expect("address space");
+    let mut space = Space::booting(1);
+    space.enter_main();
+    let engine = arena.cow();
+    block(&arena, &mut space, Purpose::Scoped, 2);
+    engine.engage();
+    engine.freeze(false).expect("a freeze");
+    let changed = engine.note_heat();
+    assert!(changed.chunks >= 2 && changed.pages > 0, "{changed:?}");
+    engine.settle(true);
+    block(&arena, &mut space, Purpose::Scoped, 40);
+    engine.freeze(false).expect("a freeze");
+    assert!(engine.note_heat().chunks >= 40);
 }
 
 /// Crossing the threshold rings once.
@@ -236,8 +282,19 @@ fn what_is_protected_ahead_of_a_freeze_opens_again() {
     for chunk in 0..160 {
         engine.open(ChunkIndex(page.chunk().0 + chunk));
     }
+    let buffer = ChunkIndex(page.chunk().0 + 7);
+    engine.touch(byte(&arena, buffer.first_page()).addr(), 1);
     engine.protect_early();
-    assert_eq!(engine.open_chunks(), 0);
+    assert_eq!(engine.open_chunks(), 1, "what a system call may write to stays open");
+    engine.freeze(false).expect("a freeze");
+    engine.open(page.chunk());
+    engine.protect_early();
+    assert_eq!(engine.open_chunks(), 1, "few are left to the freeze");
+    for chunk in 0..160 {
+        engine.open(ChunkIndex(page.chunk().0 + chunk));
+    }
+    engine.protect_early();
+    assert_eq!(engine.open_chunks(), 0, "no longer after a freeze");
     let dirtied = engine.dirtied_bytes();
     assert_eq!(engine.on_write_fault(byte(&arena, page).addr()), Fault::Handled);
     write(&arena, page, 1);
@@ -251,7 +308,9 @@ fn undeclared_writes_are_noticed_when_they_are_looked_for() {
     let page = block(&arena, &mut space, Purpose::Tracked, 1);
     let address = byte(&arena, page).addr();
     engine.announce_tracked(page);
+    assert_eq!(engine.counts().tracked_faults, 0);
     assert_eq!(engine.on_write_fault(address), Fault::Foreign, "nobody looks");
+    assert_eq!(engine.counts().tracked_faults, 1, "but it is counted");
     engine.set_checked(true);
     engine.hold(page);
     engine.freeze(false).expect("a freeze");

@@ -160,11 +160,9 @@ impl Arena {
     /// Gives a free chunk that is part of a file's mapping fresh memory. The mapping must be
     /// replaced, not discarded, or the file's bytes would show again.
     pub(super) fn renew_memory(&self, chunk: ChunkIndex) {
-        let start = self.chunk_address(chunk);
         // SAFETY: the chunk is free: nothing refers to it.
-        if unsafe { map::renew(start, CHUNK_SIZE) }.is_ok() {
-            self.cow().note_renewed(chunk);
-            map::advise_huge(start, CHUNK_SIZE, true);
+        if unsafe { self.cow().renew(chunk) }.is_ok() {
+            map::advise_huge(self.chunk_address(chunk), CHUNK_SIZE, true);
         } else {
             self.wipe(chunk);
         }

@@ -298,6 +298,13 @@ impl Arena {
         fits.then(|| unsafe { std::slice::from_raw_parts(words, count) })
     }
 
+    /// Whether a chunk (a cell's first one stands for the cell, or for the span that it heads) is
+    /// free, and keeps its memory until it has been saved.
+    #[must_use]
+    pub fn is_deferred(&self, chunk: ChunkIndex) -> bool {
+        self.side.deferred().get(chunk.0)
+    }
+
     /// Whether the side table lists a chunk as free.
     #[must_use]
     pub fn listed_free(&self, chunk: ChunkIndex) -> bool {

@@ -21,7 +21,8 @@ pub struct CowCounts {
     /// Writes to protected chunks that the hardware caught.
     pub faults: u64,
     /// Writes to tables and tracked pages that the hardware caught: none, unless such writes
-    /// are checked and one had been announced before a freeze only.
+    /// are checked ([`Options::check_tracked`](crate::Options::check_tracked)) and one had been
+    /// announced before a freeze only.
     pub tracked_faults: u64,
     /// Chunks of an image that became anonymous memory at their first write.
     pub promoted: u64,

@@ -21,7 +21,8 @@ use crate::cow::latch::Latch;
 use crate::cow::pages::{self, PageLedger};
 use crate::cow::promote::Promotion;
 use crate::cow::stage::{Stage, Unit};
-use crate::os;
+use crate::os::map::{self, ForkMark};
+use crate::os::{self, ErrnoKept, SignalsBlocked};
 use std::io;
 
 /// The copy-on-write engine of one arena.
@@ -45,8 +46,8 @@ pub struct Engine {
     pub(super) checked: AtomicBool,
     /// The thread that saves, which must not wait for itself; 0: none.
     saver: AtomicU32,
-    /// The process that this engine works for; a fork of it is on its own.
-    process: AtomicU32,
+    /// A fork of the process that this engine works for is on its own.
+    process: ForkMark,
 }
 
 /// Which ledger a page is in.
@@ -79,7 +80,7 @@ impl Engine {
             ring_at: AtomicU64::new(0),
             checked: AtomicBool::new(false),
             saver: AtomicU32::new(0),
-            process: AtomicU32::new(std::process::id()),
+            process: ForkMark::new()?,
         })
     }
 
@@ -166,12 +167,24 @@ impl Engine {
         super::cells::is_set(&self.cells.note(chunk.cell()).file, chunk)
     }
 
-    /// A chunk has got anonymous, writable memory in place of an image's.
-    pub fn note_renewed(&self, chunk: ChunkIndex) {
+    /// Gives a free chunk fresh anonymous memory, writable, in place of an image's.
+    ///
+    /// # Errors
+    /// What the system says.
+    ///
+    /// # Safety
+    /// The chunk is a known cell's, and nothing refers to its contents.
+    pub unsafe fn renew(&self, chunk: ChunkIndex) -> io::Result<()> {
+        // Nobody protects the chunk between the two steps.
+        let _blocked = SignalsBlocked::new();
+        let _inside = self.latch.enter();
+        // SAFETY: says the caller.
+        unsafe { map::renew(self.chunk_address(chunk), CHUNK_SIZE)? };
         let note = self.cells.note(chunk.cell());
         let bit = super::cells::bit(chunk);
         note.file.fetch_and(!bit, Relaxed);
         note.open.fetch_or(bit, Relaxed);
+        Ok(())
     }
 
     /// To be called before the first write to a page of tables in an allocator call, a scope, or
@@ -252,8 +265,12 @@ impl Engine {
 
     /// In the child of a fork there is no saver, and whoever was half way is not there.
     pub fn reset_in_fork(&self) {
-        self.process.store(std::process::id(), Relaxed);
+        self.process.renew();
         self.latch.reset_in_fork();
+        // The thread that was protecting chunks may have been between memory and bit.
+        self.cells.iter(CellKind::Guarded).for_each(|cell| {
+            self.cells.note(cell).open.store(0, Relaxed);
+        });
         self.clock.close_window();
         self.clock.advance(false);
     }
@@ -261,6 +278,11 @@ impl Engine {
     #[cold]
     #[inline(never)]
     fn announce_slow(&self, kind: PageKind, page: u32) {
+        let _errno = ErrnoKept::new();
+        // The saver waits for tables before it empties the stage: a handler that waits for the
+        // stage must not interrupt a thread that is copying one.
+        let is_table = kind == PageKind::Table;
+        let _blocked = (is_table && self.is_window_open()).then(SignalsBlocked::new);
         let mut waited = 0;
         while !self.try_announce(kind, page) {
             self.stand_by(&mut waited);
@@ -360,7 +382,7 @@ impl Engine {
 
     /// Whoever forked without telling the C library has no saver either.
     fn notice_fork(&self) {
-        if self.process.load(Relaxed) != std::process::id() {
+        if self.process.is_lost() {
             self.reset_in_fork();
         }
     }

@@ -5,8 +5,8 @@ use crate::base::sync::Ordering::Relaxed;
 use crate::base::{CHUNK_SIZE, CHUNKS_PER_CELL, CellIndex, ChunkIndex};
 use crate::cow::cells::CellKind;
 use crate::cow::engine::Engine;
-use crate::os;
 use crate::os::map::{self, Protection};
+use crate::os::{self, SignalsBlocked};
 use std::io;
 use std::ops::Range;
 
@@ -37,11 +37,21 @@ pub struct Changed {
 }
 
 impl Engine {
-    /// Begins to heed announcements: the first epoch in which they count. The gate is closed.
+    /// Begins to heed announcements: the first epoch in which they count. What there is by then
+    /// is new to any snapshot, and so counts as written in it. The gate is closed.
     pub fn engage(&self) {
-        if self.clock.epoch() == 0 {
-            self.clock.advance(false);
+        if self.clock.epoch() > 0 {
+            return;
         }
+        self.clock.advance(false);
+        let epoch = self.clock.epoch();
+        self.for_known_cells(|cell, kind| {
+            self.tables.set_all_dirty(cell, epoch);
+            match kind {
+                CellKind::Guarded => self.cells.note(cell).dirty_in(epoch).store(u32::MAX, Relaxed),
+                CellKind::Tracked => self.tracked.set_all_dirty(cell, epoch),
+            }
+        });
     }
 
     /// Protects most of what is open while writers still run: what they write again opens again,
@@ -75,6 +85,8 @@ impl Engine {
     /// Calls `visit` for all known cells. Nobody makes cells known or unknown meanwhile; so
     /// `visit` must not allocate from the arena.
     fn for_known_cells(&self, mut visit: impl FnMut(CellIndex, CellKind)) {
+        // A handler that writes to a closed chunk would wait for the thread that it interrupts.
+        let _blocked = SignalsBlocked::new();
         let mut waited = 0;
         let _exclusive = loop {
             match self.latch.try_exclude() {
@@ -140,7 +152,27 @@ impl Engine {
         changed
     }
 
-    /// Takes and forgets which chunks of a cell an epoch changed.
+    /// Ends the care for what the epoch before this one changed: it is in a snapshot, or else
+    /// counts as changed in this epoch too. To be called once an epoch, after [`Engine::note_heat`].
+    pub fn settle(&self, is_durable: bool) {
+        let (ended, now) = (self.clock.epoch().wrapping_sub(1), self.clock.epoch());
+        for (cell, kind) in self.known_cells() {
+            let ledgers = [(&self.tables, true), (&self.tracked, kind == CellKind::Tracked)];
+            for (ledger, _) in ledgers.into_iter().filter(|(_, concerned)| *concerned) {
+                if !is_durable {
+                    ledger.carry_dirty(cell, ended, now);
+                }
+                ledger.clear_dirty(cell, ended);
+            }
+            let note = self.cells.note(cell);
+            let chunks = note.dirty_in(ended).swap(0, Relaxed);
+            if !is_durable {
+                note.dirty_in(now).fetch_or(chunks, Relaxed);
+            }
+        }
+    }
+
+    /// Which chunks of a cell an epoch changed.
     fn changed_chunks(
         &self,
         cell: CellIndex,
@@ -149,9 +181,8 @@ impl Engine {
         changed: &mut Changed,
     ) -> u32 {
         self.tables.for_dirty(cell, epoch, |_| changed.pages += 1);
-        self.tables.clear_dirty(cell, epoch);
         if kind == CellKind::Guarded {
-            let dirty = self.cells.note(cell).dirty_in(epoch).swap(0, Relaxed);
+            let dirty = self.cells.note(cell).dirty_in(epoch).load(Relaxed);
             changed.chunks += u64::from(dirty.count_ones());
             return dirty;
         }
@@ -160,7 +191,6 @@ impl Engine {
             changed.pages += 1;
             dirty |= 1 << (page / crate::base::PAGES_PER_CHUNK % CHUNKS_PER_CELL);
         });
-        self.tracked.clear_dirty(cell, epoch);
         self.tracked.carry_held(cell, epoch.wrapping_add(1));
         dirty
     }

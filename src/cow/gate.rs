@@ -18,7 +18,7 @@
 //!
 //! Entering and leaving allocates nothing and never panics: it happens inside `alloc`.
 
-use crate::base::sync::{AtomicU32, AtomicU64, Mutex, MutexGuard, Ordering, fence};
+use crate::base::sync::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
 use crate::cow::gate_wait;
 use std::time::{Duration, Instant};
 
@@ -38,7 +38,8 @@ pub struct Gate {
     /// Whether freezes execute the threads' fences.
     asymmetric: bool,
     retries: AtomicU64,
-    closer: Mutex<()>,
+    /// Whether somebody is closing it, or has.
+    closing: AtomicBool,
 }
 
 /// A thread's way through the gate. All zero: the thread is outside.
@@ -51,8 +52,12 @@ pub struct Closed<'a> {
     gate: &'a Gate,
     drain: Duration,
     since: Instant,
-    _closer: MutexGuard<'a, ()>,
+    _closing: Closing<'a>,
 }
+
+/// The right to close the gate.
+#[derive(Debug)]
+struct Closing<'a>(&'a Gate);
 
 impl Gate {
     /// An open gate. Registers the process for `membarrier`, if the system has it.
@@ -62,7 +67,7 @@ impl Gate {
             word: AtomicU32::new(0),
             asymmetric: can_fence_others(),
             retries: AtomicU64::new(0),
-            closer: Mutex::new(()),
+            closing: AtomicBool::new(false),
         }
     }
 
@@ -113,8 +118,7 @@ impl Gate {
     where
         P: Iterator<Item = &'p Pass>,
     {
-        // A closer that panicked has opened the gate again.
-        let closer = self.closer.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let closing = self.begin_closing();
         let mut attempts = 0;
         let (drain, since) = loop {
             if let Some(closed) = self.try_close(&passes) {
@@ -124,7 +128,17 @@ impl Gate {
             gate_wait::retreat(attempts);
             attempts += 1;
         };
-        Closed { gate: self, drain, since, _closer: closer }
+        Closed { gate: self, drain, since, _closing: closing }
+    }
+
+    /// Not a lock of std's: in a fork it is free again.
+    fn begin_closing(&self) -> Closing<'_> {
+        let mut attempts = 0;
+        while self.closing.swap(true, Ordering::Acquire) {
+            gate_wait::retreat(attempts);
+            attempts += 1;
+        }
+        Closing(self)
     }
 
     /// One attempt. Gives how long the drain took and when step 2 began; otherwise the gate
@@ -153,6 +167,7 @@ impl Gate {
             .filter(|pass| !own.is_some_and(|own| std::ptr::eq(*pass, own)))
             .for_each(|pass| pass.0.store(OUTSIDE, Ordering::Relaxed));
         self.word.store(0, Ordering::Release);
+        self.closing.store(false, Ordering::Release);
     }
 
     /// Attempts to freeze that were given up because somebody did not leave in time.
@@ -220,6 +235,12 @@ impl Closed<'_> {
     #[must_use]
     pub fn drain(&self) -> Duration {
         self.drain
+    }
+}
+
+impl Drop for Closing<'_> {
+    fn drop(&mut self) {
+        self.0.closing.store(false, Ordering::Release);
     }
 }
 

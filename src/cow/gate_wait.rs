@@ -23,6 +23,7 @@ const RETREAT_MAX: Duration = Duration::from_millis(64);
 #[cfg(not(loom))]
 #[cold]
 pub(super) fn until_open(word: &AtomicU32, closed: u32) {
+    let _errno = crate::os::ErrnoKept::new();
     for _ in 0..SPINS {
         if word.load(Ordering::Relaxed) & closed == 0 {
             return;

@@ -16,7 +16,7 @@ use crate::cow::engine::Engine;
 use crate::cow::epoch::{self, Turn};
 use crate::cow::stage::Unit;
 use crate::os::map::{self, Protection};
-use crate::os::{self, SignalsBlocked};
+use crate::os::{self, ErrnoKept, SignalsBlocked};
 use std::io;
 use std::ops::Range;
 
@@ -54,7 +54,11 @@ impl Engine {
             self.open_blocked(chunk);
             return Fault::Handled;
         }
-        if self.checked.load(Relaxed) && self.cells.known(CellKind::Tracked).get(cell) {
+        if self.cells.known(CellKind::Tracked).get(cell) {
+            self.counters.tracked_faults.fetch_add(1, Relaxed);
+            if !self.checked.load(Relaxed) {
+                return Fault::Foreign;
+            }
             let page = (address - self.base) / PAGE_SIZE;
             return self.on_tracked_fault(PageIndex(u32::try_from(page).unwrap_or(0)));
         }
@@ -92,6 +96,7 @@ impl Engine {
     fn pin(&self, chunk: ChunkIndex) {
         let pinned = &self.cells.note(chunk.cell()).pinned;
         if !cells::is_set(pinned, chunk) {
+            let _errno = ErrnoKept::new();
             let _blocked = SignalsBlocked::new();
             let _inside = self.latch.enter();
             cells::set(pinned, chunk);
@@ -108,6 +113,7 @@ impl Engine {
     #[cold]
     #[inline(never)]
     fn open_slow(&self, chunk: ChunkIndex) {
+        let _errno = ErrnoKept::new();
         if self.cells.known(CellKind::Guarded).get(chunk.cell().0) {
             let _blocked = SignalsBlocked::new();
             self.open_blocked(chunk);
@@ -115,6 +121,10 @@ impl Engine {
     }
 
     fn open_blocked(&self, chunk: ChunkIndex) {
+        if self.is_file_backed(chunk) {
+            // Not inside the latch, where a freeze would wait for the disk.
+            map::fetch(self.chunk_address(chunk), CHUNK_SIZE);
+        }
         let mut waited = 0;
         loop {
             match self.try_open(chunk) {
@@ -179,7 +189,13 @@ impl Engine {
             }
         }
         // SAFETY: a known cell's memory is the arena's, committed; granting access surprises none.
-        unsafe { map::protect(address, CHUNK_SIZE, Protection::Writable) }
+        let opened = unsafe { map::protect(address, CHUNK_SIZE, Protection::Writable) };
+        if opened.is_err() {
+            // A part of it may have been opened.
+            // SAFETY: as above; writers are prepared for faults.
+            let _ = unsafe { map::protect(address, CHUNK_SIZE, Protection::ReadOnly) };
+        }
+        opened
     }
 
     /// The system has no mapping left for one chunk more: opens the whole closed run around it,
@@ -238,7 +254,11 @@ impl Engine {
         let first = self.tables.address(0);
         let pages = self.cell_count as usize * self.tables.per_cell() as usize;
         let page = address.wrapping_sub(first) / PAGE_SIZE;
-        if !self.checked.load(Relaxed) || page >= pages {
+        if page >= pages {
+            return Fault::Foreign;
+        }
+        self.counters.tracked_faults.fetch_add(1, Relaxed);
+        if !self.checked.load(Relaxed) {
             return Fault::Foreign;
         }
         let page = u32::try_from(page).unwrap_or(0);
@@ -255,7 +275,6 @@ impl Engine {
         if !is_announced && !self.tracked.is_held(page.0) {
             return Fault::Undeclared;
         }
-        self.counters.tracked_faults.fetch_add(1, Relaxed);
         self.announce_tracked(page);
         Fault::Handled
     }

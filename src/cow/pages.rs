@@ -83,12 +83,17 @@ impl PageLedger {
 
     /// Counts a cell's held pages as dirty in an epoch that has just begun.
     pub(super) fn carry_held(&self, cell: CellIndex, epoch: u64) {
-        for (held, dirty) in self.bits(cell, HELD).iter().zip(self.dirty(cell, epoch)) {
-            let held = held.load(Ordering::Relaxed);
-            if held != 0 {
-                dirty.fetch_or(held, Ordering::Relaxed);
-            }
-        }
+        carry(self.bits(cell, HELD), self.dirty(cell, epoch));
+    }
+
+    /// Counts what was dirty in epochs of one parity as dirty in those of the other.
+    pub(super) fn carry_dirty(&self, cell: CellIndex, from: u64, to: u64) {
+        carry(self.dirty(cell, from), self.dirty(cell, to));
+    }
+
+    /// Counts all pages of a cell as dirty.
+    pub(super) fn set_all_dirty(&self, cell: CellIndex, epoch: u64) {
+        self.dirty(cell, epoch).iter().for_each(|word| word.store(u64::MAX, Ordering::Relaxed));
     }
 
     /// Forgets which pages of a cell were dirty in epochs of that parity.
@@ -128,6 +133,15 @@ impl PageLedger {
 
     fn block(&self, cell: CellIndex) -> usize {
         self.blocks.start() + cell.0 as usize * block_len(self.per_cell)
+    }
+}
+
+fn carry(from: &[AtomicU64], to: &[AtomicU64]) {
+    for (from, to) in from.iter().zip(to) {
+        let bits = from.load(Ordering::Relaxed);
+        if bits != 0 {
+            to.fetch_or(bits, Ordering::Relaxed);
+        }
     }
 }
 

@@ -9,6 +9,7 @@
 
 use crate::base::CHUNK_SIZE;
 use crate::base::ChunkIndex;
+use crate::os;
 use crate::os::map::{self, Reservation};
 use std::io;
 use std::ptr;
@@ -44,6 +45,9 @@ impl Promotion {
         // SAFETY: both are the caller's, and hold the same bytes.
         let moved = unsafe { map::move_over(copy, CHUNK_SIZE, address) };
         if moved.is_err() {
+            if !map::is_mapped(address, CHUNK_SIZE) {
+                os::fatal(&["stillheap: the system has taken memory away that it should move\n"]);
+            }
             // SAFETY: nobody else knows of the copy.
             let _ = unsafe { map::decommit(copy, CHUNK_SIZE) };
         }

@@ -44,9 +44,14 @@ impl Window<'_> {
     fn save_page(&self, kind: PageKind, page: u32, buffer: &mut [u8]) -> bool {
         let ledger = self.engine.ledger(kind);
         let word = ledger.word(page);
-        let Some(found) = epoch::unwritten(word, self.now) else { return false };
-        copy_memory(ledger.address(page), &mut buffer[..PAGE_SIZE]);
-        epoch::confirm(word, found, self.now)
+        // Again, if it was a writer's late mark of an epoch before.
+        while let Some(found) = epoch::unwritten(word, self.now) {
+            copy_memory(ledger.address(page), &mut buffer[..PAGE_SIZE]);
+            if epoch::confirm(word, found, self.now) {
+                return true;
+            }
+        }
+        false
     }
 
     /// Copies runs of a guarded chunk's pages, one after the other; as [`Window::save_table`].

@@ -8,6 +8,7 @@
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Address space without memory: anonymous, not accounted, faulting on any access.
 const RESERVED: i32 = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
@@ -69,6 +70,45 @@ impl Reservation {
 impl Drop for Reservation {
     fn drop(&mut self) {
         unmap(self.start, self.len);
+    }
+}
+
+/// A mark that forks lose. A `vfork`, which shares all memory, does not.
+#[derive(Debug)]
+pub struct ForkMark(Reservation);
+
+impl ForkMark {
+    /// A mark of this process's. Kernels before 4.14 cannot make one that forks lose.
+    ///
+    /// # Errors
+    /// What the system says when it refuses a page.
+    pub fn new() -> io::Result<Self> {
+        let page = page_size();
+        let mark = Self(Reservation::anywhere(page, page)?);
+        // SAFETY: the reservation just made.
+        unsafe { commit(mark.0.start, page)? };
+        let address = ptr::without_provenance_mut(mark.0.start);
+        // SAFETY: nothing lies there yet.
+        let _ = unsafe { libc::madvise(address, page, libc::MADV_WIPEONFORK) };
+        mark.renew();
+        Ok(mark)
+    }
+
+    /// Whether this process is a fork of the one that made, or last renewed, the mark.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.word().load(Ordering::Relaxed) == 0
+    }
+
+    /// Makes it the calling process's.
+    pub fn renew(&self) {
+        self.word().store(1, Ordering::Relaxed);
+    }
+
+    fn word(&self) -> &AtomicU32 {
+        let word: *const AtomicU32 = ptr::with_exposed_provenance(self.0.start);
+        // SAFETY: committed memory of our own, in which any bytes are a valid word.
+        unsafe { &*word }
     }
 }
 
@@ -135,6 +175,22 @@ pub fn populate(start: usize, len: usize) {
     let _ = unsafe {
         libc::madvise(ptr::without_provenance_mut(start), len, libc::MADV_POPULATE_WRITE)
     };
+}
+
+/// Reads a mapped file's pages in, so that who reads them next does not wait for the disk. A
+/// kernel that cannot do that (before 5.14) leaves it to the reads.
+pub fn fetch(start: usize, len: usize) {
+    // SAFETY: changes no contents.
+    let _ =
+        unsafe { libc::madvise(ptr::without_provenance_mut(start), len, libc::MADV_POPULATE_READ) };
+}
+
+/// Whether anything is mapped in all of a range; `true` also if the system does not say.
+#[must_use]
+pub fn is_mapped(start: usize, len: usize) -> bool {
+    // SAFETY: changes nothing; the system refuses ranges with holes.
+    let synced = unsafe { libc::msync(ptr::without_provenance_mut(start), len, libc::MS_ASYNC) };
+    synced == 0 || io::Error::last_os_error().raw_os_error() != Some(libc::ENOMEM)
 }
 
 /// Replaces a range by fresh anonymous memory, zero, readable and writable.
@@ -237,6 +293,14 @@ fn check(result: i32) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn holes_are_seen() {
+        let range = Reservation::anywhere(2 << 20, 1 << 20).unwrap();
+        assert!(is_mapped(range.start(), range.len()));
+        unmap(range.start() + 8192, 4096);
+        assert!(!is_mapped(range.start(), range.len()));
+    }
 
     #[test]
     fn a_taken_range_is_refused() {

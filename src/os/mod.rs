@@ -7,10 +7,11 @@
 //! - `sim`: the traits in memory, with faults and crashes
 //! - `lock`: one owner for a heap's directory
 //! - `exe`: which program this is, and where it lies
-//! - `thread`, `futex`, `maps`, `restart`, `fatal`: what their names say
+//! - `thread`, `futex`, `errno`, `maps`, `restart`, `fatal`: what their names say
 
 mod dir;
 mod disk;
+mod errno;
 pub mod exe;
 mod fatal;
 mod futex;
@@ -26,6 +27,7 @@ mod thread;
 
 pub use dir::{Dir, File, FileBytes, PublishError, TEMPORARY_PREFIX};
 pub use disk::{DiskDir, DiskFile};
+pub use errno::ErrnoKept;
 pub use fatal::{fatal, hex};
 pub use futex::{futex_wait, futex_wait_for, futex_wake_all, membarrier, membarrier_register};
 pub use lock::{DirLock, LOCK_NAME, LockError};

@@ -1,7 +1,7 @@
 //! Faults and announcements: what `open` sets up so that writes are noticed from then on.
 
 use crate::cow::Fault;
-use crate::os::{self, segv, signals};
+use crate::os::{self, SignalsBlocked, segv, signals};
 use crate::runtime::Options;
 use crate::runtime::process::{self, Process};
 use std::io;
@@ -14,21 +14,27 @@ pub(super) fn catch() -> io::Result<()> {
     segv::install(on_write_fault)
 }
 
-/// Begins to heed announcements, and sets up what the barrier and signals trigger.
+/// Begins to heed announcements: to be called before an image's tables come in, for what is
+/// changed in them counts.
+pub(super) fn engage(process: &'static Process) {
+    let _blocked = SignalsBlocked::new();
+    let closed = process.gate.close(|| process.heap.passes());
+    process.heap.arena().cow().engage();
+    drop(closed);
+}
+
+/// Sets up what the barrier and signals trigger.
 ///
 /// # Errors
 /// If the system does not take a signal handler.
-pub(super) fn engage(process: &'static Process, options: &Options) -> io::Result<()> {
+pub(super) fn set_up(process: &'static Process, options: &Options) -> io::Result<()> {
     let engine = process.heap.arena().cow();
     engine.set_dirty_threshold(options.snapshot_every_bytes.unwrap_or(0));
-    if let Some(signal) = options.snapshot_on_signal {
-        signals::on_signal(signal, want_snapshot)?;
-    }
-    let closed = process.gate.close(|| process.heap.passes());
     engine.set_checked(options.check_tracked);
-    engine.engage();
-    drop(closed);
-    Ok(())
+    match options.snapshot_on_signal {
+        Some(signal) => signals::on_signal(signal, want_snapshot),
+        None => Ok(()),
+    }
 }
 
 /// Runs in the signal handler: allocates nothing, takes no lock.

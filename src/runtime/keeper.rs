@@ -24,6 +24,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 /// How often a heap in which nothing had changed is looked at again.
 const IDLE_LOOK: Duration = Duration::from_millis(100);
+/// How long the threshold of bytes does not ask again after an attempt that failed.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// The snapshot thread as its heap holds it.
 #[derive(Debug)]
@@ -59,6 +61,7 @@ impl Keeper {
                 every_bytes: options.snapshot_every_bytes,
                 every: options.snapshot_every,
                 begun: Instant::now(),
+                last_failed: false,
                 last_poisoned: false,
                 _lock: lock,
             };
@@ -128,6 +131,7 @@ struct Worker {
     every: Option<Duration>,
     /// When the last snapshot was begun.
     begun: Instant,
+    last_failed: bool,
     /// The last attempt failed because a root is poisoned: to be said once.
     last_poisoned: bool,
     /// Dropped last.
@@ -167,7 +171,7 @@ impl Worker {
             }
             let is_due = asked > answered || self.is_triggered();
             if is_due || ending.is_some() && self.has_changes() {
-                self.serve(asked);
+                self.serve((asked > answered).then_some(asked));
                 answered = asked;
             }
             match ending {
@@ -180,18 +184,27 @@ impl Worker {
 
     /// Whether a trigger asks for a snapshot.
     fn is_triggered(&self) -> bool {
-        let engine = self.process.heap.arena().cow();
         let wanted = self.process.opened.take_wanted();
-        let dirtied = self.every_bytes.is_some_and(|bytes| engine.dirtied_bytes() >= bytes);
+        let may_retry = !self.last_failed || self.begun.elapsed() >= RETRY;
         let late = self.every.is_some_and(|every| self.begun.elapsed() >= every);
-        wanted || dirtied || late && self.has_changes()
+        wanted || (self.is_dirtied() && may_retry || late) && self.has_changes()
+    }
+
+    fn is_dirtied(&self) -> bool {
+        let dirtied = self.process.heap.arena().cow().dirtied_bytes();
+        self.every_bytes.is_some_and(|bytes| dirtied >= bytes)
     }
 
     /// How long there is nothing to do unless the bell rings.
     fn next_deadline(&self) -> Option<Duration> {
-        let left = self.every?.saturating_sub(self.begun.elapsed());
-        // Nothing had changed at the deadline: looks again later.
-        Some(if left.is_zero() { self.every?.min(IDLE_LOOK) } else { left })
+        let by_time = self.every.map(|every| {
+            let left = every.saturating_sub(self.begun.elapsed());
+            // Nothing had changed at the deadline: looks again later.
+            if left.is_zero() { every.min(IDLE_LOOK) } else { left }
+        });
+        // A threshold that has been crossed does not ring again.
+        let by_bytes = self.is_dirtied().then_some(IDLE_LOOK);
+        by_time.into_iter().chain(by_bytes).min()
     }
 
     /// Whether the newest snapshot may differ from the heap as it is now.
@@ -200,8 +213,8 @@ impl Worker {
         now.is_none() || now != self.saved_changes
     }
 
-    /// Takes a snapshot that answers all requests up to `asked`.
-    fn serve(&mut self, asked: u64) {
+    /// Takes a snapshot that answers all requests up to `asked`, if there are any.
+    fn serve(&mut self, asked: Option<u64>) {
         self.begun = Instant::now();
         let number = self.store.next_snapshot();
         let told = ToldOnDrop(Arc::default());
@@ -210,8 +223,15 @@ impl Worker {
             Ok(_) => Ok((number, Arc::clone(&told.0))),
             Err(error) => Err(error.clone()),
         };
-        self.requests.answer(asked, answer);
-        let result = frozen.and_then(|frozen| self.save(frozen));
+        if let Some(asked) = asked {
+            self.requests.answer(asked, answer);
+        }
+        let result = frozen.and_then(|frozen| {
+            let result = self.save(frozen);
+            self.process.heap.arena().cow().settle(result.is_ok());
+            result
+        });
+        self.last_failed = result.is_err();
         self.requests.finish(&result);
         told.0.tell(result.clone());
         let poisoned = result.as_ref().is_err_and(SnapshotError::is_poisoned);

@@ -113,6 +113,7 @@ impl ProcessHeap {
         // A fork of a process that had not opened a heap may open one of its own.
         process.opened.set_forked(false);
         faults::catch().map_err(OpenError::System)?;
+        faults::engage(process);
         let (dir, lock) = open_directory(path, options.create)?;
         let host = host_of(process);
         let heap_id = u128::from(os::random_u64()) << 64 | u128::from(os::random_u64());
@@ -139,7 +140,7 @@ impl ProcessHeap {
             tell(options.on_event.as_ref(), &Event::SlowFreezes { reason });
         }
         claim.set(path);
-        faults::engage(process, &options).map_err(OpenError::System)?;
+        faults::set_up(process, &options).map_err(OpenError::System)?;
         process.opened.set_trigger(options.snapshot_every_ops);
         // A restored heap is as its snapshot has it; an empty one has none yet.
         let saved = restored.as_ref().map(|restored| SavedState {

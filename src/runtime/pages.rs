@@ -4,8 +4,8 @@
 use crate::arena::Purpose;
 use crate::base::{PAGE_SIZE, PageIndex};
 use crate::cow::Engine;
-use crate::runtime::global;
-use crate::runtime::{process, thread};
+use crate::runtime::process::{self, Process};
+use crate::runtime::{global, thread};
 use std::alloc::{Layout, handle_alloc_error};
 use std::ptr::NonNull;
 
@@ -24,6 +24,10 @@ pub(crate) fn alloc(bytes: usize) -> (NonNull<u8>, Announced) {
         // SAFETY: the layout's size is not zero.
         let block = unsafe { std::alloc::alloc_zeroed(layout) };
         let block = NonNull::new(block).unwrap_or_else(|| handle_alloc_error(layout));
+        if in_arena(block).is_some() {
+            // There is room left, but none whose writes could be announced.
+            handle_alloc_error(layout);
+        }
         return (block, Announced::begin(block, bytes));
     };
     let announced = Announced::begin(allocation.block, bytes);
@@ -40,7 +44,7 @@ pub(crate) fn alloc(bytes: usize) -> (NonNull<u8>, Announced) {
 /// The block came from [`alloc`] with the same number of bytes, and is not used any more.
 pub(crate) unsafe fn free(block: NonNull<u8>, bytes: usize) {
     let address = block.addr().get();
-    match process::get().filter(|process| process.heap.arena().page_of(address).is_some()) {
+    match in_arena(block) {
         // SAFETY: says the caller.
         Some(process) => unsafe { global::free(process, address) },
         // SAFETY: outside the arena it came from the program's allocator, with this layout.
@@ -114,6 +118,11 @@ impl Drop for Announced {
 unsafe impl Send for Announced {}
 // SAFETY: a shared reference gives nothing to anybody.
 unsafe impl Sync for Announced {}
+
+/// The process, if the block lies in its arena.
+fn in_arena(block: NonNull<u8>) -> Option<&'static Process> {
+    process::get().filter(|process| process.heap.arena().page_of(block.addr().get()).is_some())
+}
 
 fn layout(bytes: usize) -> Layout {
     assert!(bytes > 0 && bytes.is_multiple_of(PAGE_SIZE), "tracked blocks are whole pages");
