@@ -34,7 +34,7 @@ fn write(arena: &Arena, page: PageIndex, value: u8) {
 }
 
 fn freeze(engine: &Engine) -> Window<'_> {
-    engine.stage().prepare(16 << 20, 0, 0);
+    engine.stage().prepare(16 << 20);
     engine.freeze(true).expect("a freeze");
     engine.window()
 }
@@ -163,7 +163,7 @@ fn a_full_stage_keeps_a_writer_until_the_saver_gives_room() {
     let (arena, mut space) = arena();
     let engine = arena.cow();
     let page = block(&arena, &mut space, Purpose::Scoped, 4);
-    engine.stage().prepare(CHUNK_SIZE as u64, 0, 0);
+    engine.stage().prepare(CHUNK_SIZE as u64);
     engine.freeze(true).expect("a freeze");
     let fault = |chunk: u32| {
         let address = byte(&arena, PageIndex(page.0 + chunk * PAGES_PER_CHUNK)).addr();

@@ -204,7 +204,7 @@ fn saved(size_max: usize) -> (tempfile::TempDir, usize, Vec<(usize, usize)>) {
 /// Freezes the heap, which nobody changes, and makes a snapshot of it durable.
 fn commit(store: &mut Store<DiskDir>, heap: &Heap, at: u64, operations: u64) {
     let engine = heap.arena().cow();
-    engine.stage().prepare(1 << 20, 0, 0);
+    engine.stage().prepare(1 << 20);
     engine.freeze(true).unwrap();
     let window = engine.window();
     let draft = store.draft(heap.arena(), &window, at, operations).unwrap();

@@ -3,7 +3,8 @@
 //!
 //! `cargo bench --bench freeze` takes heaps of 256 MiB, 1, 4 and 8 GiB (20 GiB of memory and
 //! of disk in `$TMPDIR`); `-- --quick` the first two. `--load NAME` (tracked, uniform, zipf),
-//! `--size MIB`, `--way NAME` (ours, fork, fork_huge, stopcopy) and `--snapshots N` choose.
+//! `--size MIB`, `--way NAME` (ours, fork, fork_huge, stopcopy) and `--snapshots N` choose;
+//! `--stage MIB` gives our stage another bound than its default.
 //!
 //! Each load, size and way is a process of its own with one writer at full speed. The ways:
 //! - `ours`: stillheap's snapshots;

@@ -25,7 +25,10 @@ fn told(info: &StillInfo) -> (Duration, Vec<Count>) {
 
 /// Builds the load and snapshots it while it is written to.
 pub(crate) fn run<L: Load>(job: &Job, timeline: &Timeline) -> Result<(), Error> {
-    let heap = HEAP.open(&job.dir, Options::new().keep(1))?;
+    let options = Options::new().keep(1);
+    let options =
+        if job.stage > 0 { options.stage_bytes((job.stage as u64) << 20) } else { options };
+    let heap = HEAP.open(&job.dir, options)?;
     let mut home = heap.root::<L>("load")?;
     writer::build(&mut home, job.target());
     let zipf = L::zipf(job.target());

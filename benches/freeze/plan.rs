@@ -17,6 +17,8 @@ pub(crate) struct Job {
     pub(crate) snapshots: usize,
     /// Time between snapshots.
     pub(crate) gap: Duration,
+    /// MiB of the stage; 0: the default.
+    pub(crate) stage: usize,
     pub(crate) dir: PathBuf,
 }
 
@@ -50,7 +52,7 @@ names! {
 impl Job {
     /// The job of this process, if it is a child.
     pub(crate) fn from_arguments(arguments: &[String]) -> Option<Self> {
-        let [mark, way, kind, mib, snapshots, gap, dir] = arguments else { return None };
+        let [mark, way, kind, mib, snapshots, gap, stage, dir] = arguments else { return None };
         (mark == CHILD).then_some(())?;
         Some(Self {
             way: named(Way::ALL, way)?,
@@ -58,6 +60,7 @@ impl Job {
             mib: mib.parse().ok()?,
             snapshots: snapshots.parse().ok()?,
             gap: Duration::from_millis(gap.parse().ok()?),
+            stage: stage.parse().ok()?,
             dir: dir.into(),
         })
     }
@@ -100,7 +103,7 @@ impl Job {
         let output = Command::new(std::env::current_exe()?)
             .args([CHILD, &self.way.to_string(), &self.kind.to_string()])
             .args([self.mib.to_string(), self.snapshots.to_string()])
-            .args([&self.gap.as_millis().to_string(), dir])
+            .args([&self.gap.as_millis().to_string(), &self.stage.to_string(), dir])
             .stderr(Stdio::inherit())
             .output()?;
         if !output.status.success() {
@@ -124,6 +127,7 @@ pub(crate) fn run_all(arguments: &[String]) -> Result<(), Error> {
         None => vec![256, 1024, 4096, 8192],
     };
     let snapshots = number("--snapshots")?;
+    let stage = number("--stage")?.unwrap_or(0);
     let gap = Duration::from_millis(if is_quick { 500 } else { 1000 });
     for kind in chosen(Kind::ALL, option(arguments, "--load"))? {
         for &mib in &sizes {
@@ -139,7 +143,7 @@ pub(crate) fn run_all(arguments: &[String]) -> Result<(), Error> {
                 // The first one warms up.
                 let snapshots = 1 + snapshots.unwrap_or(few);
                 let dir = folder.path().to_owned();
-                let job = Job { way, kind, mib, snapshots, gap, dir };
+                let job = Job { way, kind, mib, snapshots, gap, stage, dir };
                 let pause = job.run()?;
                 match (way, ours) {
                     (Way::Ours, _) => ours = Some(pause),

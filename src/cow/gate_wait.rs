@@ -52,8 +52,7 @@ pub(super) fn be_patient(waited: &mut u32) {
     match *waited {
         0..SPINS => std::hint::spin_loop(),
         SPINS..YIELDS => std::thread::yield_now(),
-        // Not the C library's sleep: it is one of the functions that are interposed.
-        _ => crate::os::futex_wait_for(&AtomicU32::new(0), 0, Duration::from_micros(50)),
+        _ => crate::os::nap(Duration::from_micros(50)),
     }
 }
 

@@ -81,6 +81,23 @@ impl Pool {
         }
     }
 
+    /// Has free slots handed out from the lowest on, as far as they are free now.
+    #[cfg(not(loom))]
+    pub(super) fn sort<'a>(&self, links: impl Fn(u32) -> &'a AtomicU32) {
+        let mut head = self.free.load(Ordering::Acquire);
+        while let Err(found) = self.exchange_free(head, 0) {
+            head = found;
+        }
+        let mut slots = Vec::new();
+        let mut next = slot_of(low(head));
+        while let Some(slot) = next {
+            slots.push(slot);
+            next = slot_of(links(slot).load(Ordering::Relaxed));
+        }
+        slots.sort_unstable();
+        slots.into_iter().rev().for_each(|slot| self.give(slot, links(slot)));
+    }
+
     /// Slots that have ever been taken: their memory may be in use.
     pub(super) fn used(&self) -> u32 {
         self.used.load(Ordering::Relaxed)
@@ -121,7 +138,12 @@ mod tests {
         assert_eq!(Pool::after(link(0)), Some(1));
         assert_eq!((Pool::after(link(1)), pool.take_queued()), (None, None));
         pool.give(1, link(1));
-        assert_eq!((pool.take(3, link), pool.take(3, link), pool.used()), (Some(1), None, 3));
+        pool.give(0, link(0));
+        assert_eq!((pool.take(3, link), pool.used()), (Some(0), 3), "the last one that came back");
+        pool.give(0, link(0));
+        pool.give(2, link(2));
+        pool.sort(link);
+        assert_eq!([0, 1, 2, 3].map(|_| pool.take(3, link)), [Some(0), Some(1), Some(2), None]);
     }
 }
 

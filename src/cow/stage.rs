@@ -1,8 +1,8 @@
 //! The stage: bounded memory into which writers copy frozen pages and chunks within a window.
 //!
-//! It lies outside the arena. Its memory is committed before the freeze and given back after
-//! the window, so a writer that needs a slot takes one without a system call; when the bound is
-//! reached, it waits for the saver to empty some.
+//! It lies outside the arena. It gets its memory before the freeze, as much as the last window
+//! took, and gives it back after the window. A writer that needs a slot takes one without a
+//! system call; when the bound is reached, it waits for the saver to empty some.
 //!
 //! **Invariant:** a slot in a writer's or the saver's hands is nobody else's. Bytes in slots
 //! never exceed the limit, but for what the saver itself may need.
@@ -21,6 +21,10 @@ use std::time::Duration;
 pub const STAGE_MAX: u64 = 256 << 30;
 /// How long a writer sleeps at most before it looks again.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
+/// Memory that is made ready before the clock is looked at again.
+const WARM_SLICE: usize = 256 << 10;
+/// Memory that is given back with one call.
+const FORGET_SLICE: usize = 512 << 10;
 /// Slots beyond the limit, for the saver's own writes.
 const SPARE: u32 = 4;
 
@@ -42,8 +46,10 @@ struct Area {
     memory: Reservation,
     notes: Reservation,
     slot_size: usize,
-    /// Slots that have memory.
+    /// Slots that may be used.
     ready: AtomicU32,
+    /// Bytes that have been made ready ahead of the window.
+    warmed: AtomicU64,
 }
 
 /// The stage.
@@ -94,11 +100,15 @@ impl Area {
             notes: Reservation::anywhere(slots * size_of::<SlotNote>(), PAGE_SIZE)?,
             slot_size,
             ready: AtomicU32::new(0),
+            warmed: AtomicU64::new(0),
         })
     }
 
-    /// Sees to it that `slots` slots have memory, as far as the system gives any.
-    fn prepare(&self, slots: u32, warm: u32) {
+    /// Sees to it that `slots` slots may be used, as far as the system lets them.
+    fn prepare(&self, slots: u32) {
+        if slots <= self.ready.load(Ordering::Relaxed) {
+            return;
+        }
         let bytes = (slots as usize * self.slot_size).next_multiple_of(CHUNK_SIZE);
         let len = bytes.min(self.memory.len());
         let notes = slots as usize * size_of::<SlotNote>();
@@ -109,13 +119,29 @@ impl Area {
                 map::commit(self.notes.start(), notes.next_multiple_of(PAGE_SIZE))
             });
         if committed.is_ok() {
-            map::advise_huge(self.memory.start(), len, true);
+            // Fresh huge pages may take milliseconds; one in a writer's way would be felt.
+            map::advise_huge(self.memory.start(), len, false);
             self.ready.fetch_max(slots, Ordering::Release);
         }
-        let warm = (warm.min(slots) as usize * self.slot_size).next_multiple_of(CHUNK_SIZE);
-        if committed.is_ok() && warm > 0 {
-            map::populate(self.memory.start(), warm.min(len));
+    }
+
+    /// Gets memory for the first `bytes` bytes of slots, as long as `go_on` says so. No copy that
+    /// is still wanted lies in them.
+    fn warm(&self, bytes: u64, go_on: &impl Fn() -> bool) {
+        let ready = self.ready.load(Ordering::Relaxed) as usize * self.slot_size;
+        let end = usize::try_from(bytes).unwrap_or(usize::MAX).min(ready);
+        let mut at = 0;
+        while at < end && go_on() {
+            let next = end.min(at + WARM_SLICE);
+            for page in (at..next).step_by(PAGE_SIZE) {
+                let place = ptr::with_exposed_provenance_mut::<u8>(self.memory.start() + page);
+                // SAFETY: committed memory of free slots; whoever may still be filling one for a
+                // window that is over finds a byte changed in a copy that nobody wants.
+                unsafe { place.write_volatile(0) };
+            }
+            at = next;
         }
+        self.warmed.store(at as u64, Ordering::Relaxed);
     }
 
     fn note(&self, slot: u32) -> &SlotNote {
@@ -133,11 +159,18 @@ impl Area {
 
     /// Gives the memory of all slots back to the system; all of them are free.
     fn forget_contents(&self) {
-        let len = (self.pool.used() as usize * self.slot_size).next_multiple_of(CHUNK_SIZE);
-        if len > 0 {
+        let warmed = usize::try_from(self.warmed.swap(0, Ordering::Relaxed)).unwrap_or(0);
+        let used = self.pool.used() as usize * self.slot_size;
+        let len = used.max(warmed).next_multiple_of(CHUNK_SIZE);
+        // What is made ready for the next window is what it will use.
+        self.pool.sort(|slot| &self.note(slot).link);
+        let len = len.min(self.memory.len());
+        // By slices: meanwhile no thread of the program can change its mappings, or opens a chunk.
+        for at in (0..len).step_by(FORGET_SLICE) {
+            let slice = FORGET_SLICE.min(len - at);
             // SAFETY: the area's own anonymous memory; a writer that came too late finds zeros
             // in a copy that nobody wants.
-            let _ = unsafe { map::discard(self.memory.start(), len.min(self.memory.len())) };
+            let _ = unsafe { map::discard(self.memory.start() + at, slice) };
         }
     }
 }
@@ -159,19 +192,25 @@ impl Stage {
         })
     }
 
-    /// Gets ready for a window: at most `limit` bytes, of which `warm` bytes of pages and of
-    /// chunks get their memory at once.
-    pub fn prepare(&self, limit: u64, warm_pages: u64, warm_chunks: u64) {
+    /// Gets ready for a window: at most `limit` bytes.
+    pub fn prepare(&self, limit: u64) {
         let limit = limit.min(STAGE_MAX / 2);
         let slots = |bytes: u64, size: usize| {
             u32::try_from(bytes.div_ceil(size as u64)).unwrap_or(u32::MAX)
         };
-        for (area, warm) in [(&self.pages, warm_pages), (&self.chunks, warm_chunks)] {
-            let count = slots(limit, area.slot_size) + SPARE;
-            area.prepare(count, slots(warm.min(limit), area.slot_size));
+        for area in [&self.pages, &self.chunks] {
+            area.prepare(slots(limit, area.slot_size) + SPARE);
         }
         self.limit.store(limit, Ordering::Relaxed);
         self.high_water.store(0, Ordering::Relaxed);
+    }
+
+    /// Gets memory for that many bytes of pages and of chunks ahead of the window, as long as
+    /// `go_on` says so: writers then need not wait for the system to find and clear it.
+    pub fn warm(&self, pages: u64, chunks: u64, go_on: impl Fn() -> bool) {
+        let limit = self.limit.load(Ordering::Relaxed);
+        self.chunks.warm(chunks.min(limit), &go_on);
+        self.pages.warm(pages.min(limit), &go_on);
     }
 
     /// Gives the memory back after a window. The queue has been emptied.
@@ -333,7 +372,8 @@ mod tests {
         let stage = Stage::new().unwrap();
         assert!(stage.take(false, false).is_none());
         let limit = (CHUNK_SIZE + 2 * PAGE_SIZE) as u64;
-        stage.prepare(limit, 0, 0);
+        stage.prepare(limit);
+        stage.warm(limit, limit, || true);
         let chunk = stage.take(true, false).unwrap();
         assert!(stage.take(true, false).is_none());
         let page = stage.take(false, false).unwrap();

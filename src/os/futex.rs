@@ -25,6 +25,11 @@ pub fn futex_wait_for(word: &AtomicU32, seen: u32, limit: Duration) {
         unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), operation, seen, &raw const limit) };
 }
 
+/// Sleeps for a while; fit for a signal handler, and none of the functions that are interposed.
+pub fn nap(time: Duration) {
+    futex_wait_for(&AtomicU32::new(0), 0, time);
+}
+
 /// Wakes all who sleep on `word`.
 pub fn futex_wake_all(word: &AtomicU32) {
     let operation = libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG;

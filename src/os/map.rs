@@ -168,15 +168,6 @@ pub unsafe fn move_over(source: usize, len: usize, destination: usize) -> io::Re
     if found == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// Has memory put behind a range now, so that first writes do not wait for it. A kernel that
-/// cannot do that (before 5.14), or has no memory, leaves it to the first writes.
-pub fn populate(start: usize, len: usize) {
-    // SAFETY: puts zero pages where there are none, and changes no contents.
-    let _ = unsafe {
-        libc::madvise(ptr::without_provenance_mut(start), len, libc::MADV_POPULATE_WRITE)
-    };
-}
-
 /// Reads a mapped file's pages in, so that who reads them next does not wait for the disk. A
 /// kernel that cannot do that (before 5.14) leaves it to the reads.
 pub fn fetch(start: usize, len: usize) {

@@ -218,7 +218,7 @@ impl Worker {
         self.begun = Instant::now();
         let number = self.store.next_snapshot();
         let told = ToldOnDrop(Arc::default());
-        let frozen = take::freeze(self.process, &self.preparation, number);
+        let frozen = take::freeze(self.process, &self.preparation, number, asked.is_some());
         let answer = match &frozen {
             Ok(_) => Ok((number, Arc::clone(&told.0))),
             Err(error) => Err(error.clone()),

@@ -2,8 +2,7 @@
 
 use crate::cow::{Changed, CowCounts, Engine, FreezeError};
 use crate::heap::Heap;
-use crate::os::DiskFile;
-use crate::os::SignalsBlocked;
+use crate::os::{self, DiskFile, SignalsBlocked};
 use crate::runtime::SnapshotError;
 use crate::runtime::events::SnapshotFailure;
 use crate::runtime::process::Process;
@@ -14,10 +13,13 @@ use std::time::{Duration, Instant, SystemTime};
 
 /// The smallest stage unless the user says otherwise.
 const STAGE_MIN: u64 = 64 << 20;
-/// Memory that the stage gets ahead of the first window.
+/// Memory that the stage gets ahead of the first window; ahead of later ones, what the last one
+/// took.
 const WARM_FIRST: u64 = 16 << 20;
-/// And ahead of later ones, at most: slots that come back are used again before fresh ones.
-const WARM_MAX: u64 = 32 << 20;
+/// How long that may take while somebody waits for the freeze, and while nobody does.
+const WARM_TIME: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(1)];
+/// How long the thread sleeps before it closes the gate.
+const REST: Duration = Duration::from_micros(50);
 /// How often a freeze is tried again at once when a thread is kept from leaving the barrier.
 const FREEZE_TRIES: u32 = 100;
 
@@ -64,25 +66,30 @@ impl Preparation {
         Self { stage_bytes, heap_bytes, warm: (WARM_FIRST, WARM_FIRST), faults: 0 }
     }
 
-    /// Gets the stage ready, before anybody has to wait.
-    fn prepare(&self, engine: &Engine) {
+    /// Gets the stage ready, before any writer has to wait.
+    fn prepare(&self, engine: &Engine, is_asked: bool) {
         let limit = self.stage_bytes.unwrap_or((self.heap_bytes / 4).max(STAGE_MIN));
-        engine.stage().prepare(limit, self.warm.0, self.warm.1);
+        engine.stage().prepare(limit);
+        let (begun, time) = (Instant::now(), WARM_TIME[usize::from(!is_asked)]);
+        engine.stage().warm(self.warm.0, self.warm.1, || begun.elapsed() < time);
     }
 }
 
-/// Closes the gate, ends the epoch, opens the gate.
+/// Closes the gate, ends the epoch, opens the gate. `is_asked`: somebody waits for that.
 pub(super) fn freeze(
     process: &Process,
     preparation: &Preparation,
     number: u64,
+    is_asked: bool,
 ) -> Result<Frozen, SnapshotError> {
     let engine = process.heap.arena().cow();
     process.opened.check_state()?;
-    preparation.prepare(engine);
+    preparation.prepare(engine, is_asked);
     let signals = SignalsBlocked::new();
     let mut tries = 0;
     loop {
+        // Who has slept may run for a while: it will not lose its processor while others wait.
+        os::nap(REST);
         engine.protect_early();
         let closed = process.gate.close(|| process.heap.passes());
         // Again: a panic may have poisoned a root while the gate was closing.
@@ -165,7 +172,7 @@ impl Preparation {
         let most = engine.stage().high_water();
         let with_margin = |units: u64, size: usize| {
             let bytes = (units * size as u64).min(most);
-            (bytes + bytes / 4).min(WARM_MAX)
+            bytes + bytes / 4
         };
         let pages = after.staged_pages - before.staged_pages;
         let chunks = after.staged_chunks - before.staged_chunks;

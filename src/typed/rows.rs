@@ -66,8 +66,9 @@ static_assertions::const_assert_eq!(size_of::<Header>(), super::layout::HEADER_B
 ///
 /// The capacity is what fits the pages. Reading gives slices, one a column, which the compiler
 /// can scan with vector instructions. Writing goes through [`write`](Self::write), which announces
-/// the block; undeclared writes are impossible in safe code. (In this version every snapshot is a
-/// full one, and nothing makes use of the announcements.)
+/// the block's pages, as for [`Tracked`](super::Tracked); undeclared writes are impossible in safe
+/// code. Values and keys hold nothing that changes through a shared reference, for nobody would
+/// announce that.
 pub struct Rows<K: Key, V> {
     block: NonNull<Header>,
     owns: PhantomData<(K, V)>,
@@ -220,7 +221,8 @@ impl<K: Key, V> Rows<K, V> {
     /// Announces a write to the block, and lends it for that; announces it again when the guard is
     /// dropped.
     ///
-    /// One that is leaked leaves the block announced for good, so that every snapshot looks at it.
+    /// One that is leaked outside a scope leaves the block's pages held: they count as written
+    /// between any two snapshots from then on.
     #[inline]
     pub fn write(&mut self) -> RowsMut<'_, K, V> {
         let announced = Announced::begin(self.block.cast(), self.pages() * PAGE_SIZE);

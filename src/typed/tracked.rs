@@ -15,16 +15,17 @@ use std::ptr::NonNull;
 use crate::base::PAGE_SIZE;
 use crate::runtime::pages::{self, Announced};
 
-/// An owning pointer to a value in pages of its own, of which writes are announced page by page.
-/// In this version every snapshot is a full one, and nothing makes use of the announcements.
+/// An owning pointer to a value in pages of its own, of which writes are announced page by page. So
+/// while a snapshot is being saved, the first write to a page copies these 4 KiB and nothing more,
+/// and no write takes a page fault for a snapshot's sake.
 ///
 /// Reading derefs. Writing goes through [`write`](Self::write), the software write barrier:
 /// there is no `DerefMut`. A value takes at least one page (4 KiB), so this is for nodes and
 /// tables, not for small values.
 ///
-/// A value that changes through `&T` (cells, locks, atomics) is not announced when it does. That
-/// harms nothing as long as every snapshot is a full one; a later version will refuse such values
-/// when a root with them is opened.
+/// A value that changes through `&T` (cells, locks, atomics) is not announced when it does: a root
+/// with such a value in tracked pages is refused when it is opened. In memory of its own, behind a
+/// `Box` or in a `Vec`, it may be.
 ///
 /// ```
 /// let mut value = stillheap::Tracked::new([0_u32; 4]);
@@ -62,8 +63,8 @@ impl<T> Tracked<T> {
     /// Announces a write, and lends the value for it.
     ///
     /// The guard announces the pages again when it is dropped: outside a scope a freeze may
-    /// fall between the two. One that is leaked leaves them announced for good, so that every
-    /// snapshot looks at them.
+    /// fall between the two. One that is leaked there leaves them held: they count as written
+    /// between any two snapshots from then on.
     pub fn write(&mut self) -> TrackedMut<'_, T> {
         let announced = self.announce();
         TrackedMut { owner: self, _announced: announced }
