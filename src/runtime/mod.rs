@@ -25,6 +25,7 @@ mod still;
 mod take;
 mod thread;
 
+pub(crate) use crate::heap::ROOTS_MAX;
 pub use crate::heap::{RootRecord, RootTableError};
 pub use crate::os::exe::ExecutableIdentity;
 pub use calls::touch;

@@ -15,7 +15,7 @@ pub(crate) struct Opened {
     path: Mutex<Option<PathBuf>>,
     /// Operations that the heap has seen, over all its runs.
     pub(super) operations: AtomicU64,
-    /// Goes up whenever durable state may have changed.
+    /// Goes up whenever durable state may have changed but by an operation.
     changes: AtomicU64,
     /// Whether some root can change without a scope, through atomics.
     changes_unseen: AtomicBool,
@@ -66,9 +66,10 @@ impl Opened {
         self.wanted.swap(false, Relaxed)
     }
 
-    /// Rings the bell if the operation with that number is the one that a snapshot waits for.
+    /// An operation begins. Rings the bell if it is the one that a snapshot waits for.
     #[inline]
-    pub(super) fn ring_if_due(&self, operation: u64, bell: &Bell) {
+    pub(super) fn count_operation(&self, bell: &Bell) {
+        let operation = self.operations.fetch_add(1, Relaxed) + 1;
         let every = self.every.load(Relaxed);
         if every > 0 && operation >= self.due.load(Relaxed) {
             self.ring(operation + every, bell);
@@ -99,7 +100,8 @@ impl Opened {
 
     /// A number that stays the same as long as durable state does. `None`: nobody can tell.
     pub(super) fn changes(&self) -> Option<u64> {
-        (!self.changes_unseen.load(Relaxed)).then(|| self.changes.load(Relaxed))
+        let seen = self.changes.load(Relaxed).wrapping_add(self.operations.load(Relaxed));
+        (!self.changes_unseen.load(Relaxed)).then_some(seen)
     }
 
     /// A panic inside `write` may have left the root half changed.

@@ -6,7 +6,6 @@ use crate::os;
 use crate::runtime::process::{self, Process};
 use crate::runtime::thread;
 use std::marker::PhantomData;
-use std::sync::atomic::Ordering::Relaxed;
 
 /// The time in which a thread may change durable state; it ends when this is dropped.
 ///
@@ -47,10 +46,9 @@ impl Scope {
 
     /// As [`Scope::enter`], and counts as an operation.
     pub(crate) fn enter_operation() -> Self {
-        let scope = Self::enter();
+        let scope = Self::enter_unchanging();
         if let Some(process) = process::get() {
-            let before = process.opened.operations.fetch_add(1, Relaxed);
-            process.opened.ring_if_due(before + 1, process.heap.arena().cow().bell());
+            process.opened.count_operation(process.heap.arena().cow().bell());
         }
         scope
     }

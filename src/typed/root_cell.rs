@@ -5,7 +5,7 @@
 
 use crate::runtime::Holding;
 use std::any::TypeId;
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread::ThreadId;
@@ -25,16 +25,28 @@ pub(super) struct RootCell {
     pub(super) poisoned: AtomicBool,
 }
 
-/// How a thread holds a root.
+/// How a thread holds a root: once for writing, or so many times for reading.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Hold {
-    Shared,
     Exclusive,
+    Shared(u32),
 }
 
+/// The roots that a thread holds, by their cells' addresses: without a destructor, so that it is
+/// at hand as long as the thread is, and outside the heap.
+struct HeldRoots {
+    len: Cell<usize>,
+    /// The first `len` count.
+    roots: [Cell<(usize, Hold)>; ROOTS],
+}
+
+/// As many as there can be.
+const ROOTS: usize = crate::runtime::ROOTS_MAX;
+
 thread_local! {
-    /// The roots that the thread holds, by their cells' addresses.
-    static HELD: RefCell<Vec<(usize, Hold)>> = const { RefCell::new(Vec::new()) };
+    static HELD: HeldRoots = const {
+        HeldRoots { len: Cell::new(0), roots: [const { Cell::new((0, Hold::Exclusive)) }; ROOTS] }
+    };
 }
 
 /// A root held for reading.
@@ -77,10 +89,10 @@ impl RootCell {
         match self.held_by_this_thread() {
             None => {
                 let guard = self.lock.read().unwrap_or_else(PoisonError::into_inner);
-                SharedHold { _held: Held::new(self, Hold::Shared), _guard: Some(guard) }
+                SharedHold { _held: Held::shared(self), _guard: Some(guard) }
             }
             // Not once more: a writer that waits in between would be waited for.
-            Some(Hold::Shared) => SharedHold { _held: Held::new(self, Hold::Shared), _guard: None },
+            Some(Hold::Shared(_)) => SharedHold { _held: Held::shared(self), _guard: None },
             Some(Hold::Exclusive) => self.refuse("is being written by this very thread"),
         }
     }
@@ -94,7 +106,7 @@ impl RootCell {
             self.refuse("is held by this very thread, so writing it would wait forever");
         }
         let guard = self.lock.write().unwrap_or_else(PoisonError::into_inner);
-        ExclusiveHold { _held: Held::new(self, Hold::Exclusive), _guard: guard }
+        ExclusiveHold { _held: Held::exclusive(self), _guard: guard }
     }
 
     pub(super) fn is_poisoned(&self) -> bool {
@@ -103,11 +115,7 @@ impl RootCell {
 
     fn held_by_this_thread(&self) -> Option<Hold> {
         let address = std::ptr::from_ref(self).addr();
-        // While the thread ends its list may be gone; then it holds nothing.
-        let find = |held: &RefCell<Vec<(usize, Hold)>>| {
-            held.borrow().iter().rev().find(|(cell, _)| *cell == address).map(|(_, hold)| *hold)
-        };
-        HELD.try_with(find).ok().flatten()
+        HELD.with(|held| held.find(address).map(|root| root.get().1))
     }
 
     fn refuse(&self, why: &str) -> ! {
@@ -115,27 +123,61 @@ impl RootCell {
     }
 }
 
-/// The entry in `HELD`, removed when the hold ends.
+impl HeldRoots {
+    #[inline]
+    fn find(&self, cell: usize) -> Option<&Cell<(usize, Hold)>> {
+        self.roots[..self.len.get()].iter().find(|root| root.get().0 == cell)
+    }
+
+    fn add(&self, cell: usize, hold: Hold) {
+        let len = self.len.get();
+        self.roots[len].set((cell, hold));
+        self.len.set(len + 1);
+    }
+
+    /// Ends one hold of the root.
+    fn end(&self, cell: usize) {
+        let Some(root) = self.find(cell) else { return };
+        match root.get().1 {
+            Hold::Shared(count) if count > 1 => root.set((cell, Hold::Shared(count - 1))),
+            _ => {
+                let last = self.len.get() - 1;
+                root.set(self.roots[last].get());
+                self.len.set(last);
+            }
+        }
+    }
+}
+
+/// A hold's part in `HELD`, which ends with it.
 struct Held {
     cell: usize,
     _holding: Holding,
 }
 
 impl Held {
-    fn new(cell: &RootCell, hold: Hold) -> Self {
-        let address = std::ptr::from_ref(cell).addr();
-        let _ = HELD.try_with(|held| held.borrow_mut().push((address, hold)));
-        Self { cell: address, _holding: Holding::begin() }
+    fn exclusive(cell: &RootCell) -> Self {
+        let cell = std::ptr::from_ref(cell).addr();
+        HELD.with(|held| held.add(cell, Hold::Exclusive));
+        Self { cell, _holding: Holding::begin() }
+    }
+
+    fn shared(cell: &RootCell) -> Self {
+        let cell = std::ptr::from_ref(cell).addr();
+        HELD.with(|held| match held.find(cell) {
+            None => held.add(cell, Hold::Shared(1)),
+            Some(root) => {
+                if let Hold::Shared(count) = root.get().1 {
+                    root.set((cell, Hold::Shared(count + 1)));
+                }
+            }
+        });
+        Self { cell, _holding: Holding::begin() }
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        let _ = HELD.try_with(|held| {
-            let mut held = held.borrow_mut();
-            if let Some(last) = held.iter().rposition(|(cell, _)| *cell == self.cell) {
-                held.remove(last);
-            }
-        });
+        HELD.with(|held| held.end(self.cell));
     }
 }
