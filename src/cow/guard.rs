@@ -10,7 +10,9 @@
 #![allow(unsafe_code, reason = "changes the protection of the arena's memory")]
 
 use crate::base::sync::Ordering::{Acquire, Relaxed};
-use crate::base::{CHUNK_SIZE, CHUNKS_PER_CELL, CellIndex, ChunkIndex, PAGE_SIZE, PageIndex};
+use crate::base::{
+    CELL_SIZE, CHUNK_SIZE, CHUNKS_PER_CELL, CellIndex, ChunkIndex, PAGE_SIZE, PageIndex,
+};
 use crate::cow::cells::{self, CellKind, CellNote};
 use crate::cow::engine::Engine;
 use crate::cow::epoch::{self, Turn};
@@ -77,18 +79,21 @@ impl Engine {
     }
 
     /// Has all of `start..start + len` writable that lies in guarded chunks, until the next
-    /// freeze: so as long as the scope lasts, if the calling thread is in one.
+    /// freeze: so as long as the scope lasts, if the calling thread is in one. The range may be a
+    /// wrong one.
     pub fn touch(&self, start: usize, len: usize) {
-        let mut address = start;
-        while address < start.saturating_add(len) {
-            match self.chunk_of(address) {
-                Some(chunk) if self.cells.known(CellKind::Guarded).get(chunk.cell().0) => {
-                    self.pin(chunk);
-                    self.open(chunk);
-                }
-                _ => {}
+        let all = self.cell_count as usize * CELL_SIZE;
+        let end = start.saturating_add(len).saturating_sub(self.base).min(all);
+        let mut offset = start.saturating_sub(self.base);
+        while offset < end {
+            let chunk = ChunkIndex(u32::try_from(offset / CHUNK_SIZE).unwrap_or(0));
+            if !self.cells.known(CellKind::Guarded).get(chunk.cell().0) {
+                offset = (offset / CELL_SIZE + 1) * CELL_SIZE;
+                continue;
             }
-            address = (address / CHUNK_SIZE + 1) * CHUNK_SIZE;
+            self.pin(chunk);
+            self.open(chunk);
+            offset = (offset / CHUNK_SIZE + 1) * CHUNK_SIZE;
         }
     }
 
@@ -310,7 +315,7 @@ impl Engine {
         self.cells.iter(CellKind::Tracked).try_for_each(|cell| {
             let address = self.base + cell.offset();
             // SAFETY: the memory of a known cell; writers are prepared.
-            unsafe { map::protect(address, crate::base::CELL_SIZE, protection) }
+            unsafe { map::protect(address, CELL_SIZE, protection) }
         })
     }
 

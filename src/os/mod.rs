@@ -33,7 +33,6 @@ pub use futex::{futex_wait, futex_wait_for, futex_wake_all, membarrier, membarri
 pub use lock::{DirLock, LOCK_NAME, LockError};
 pub use maps::{Mapping, huge_page_share, occupants, why_no_huge_pages};
 pub use real::Real;
-pub(crate) use real::real;
 pub use restart::restart_once;
 pub use signals::SignalsBlocked;
 pub use thread::{ExitHook, at_fork, random_u64, thread_id};

@@ -5,7 +5,7 @@ use std::ffi::CStr;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
-/// A function of the C library, looked up at its first call.
+/// A function of the C library.
 #[derive(Debug)]
 pub struct Real {
     name: &'static CStr,
@@ -18,8 +18,8 @@ impl Real {
         Self { name, found: AtomicPtr::new(ptr::null_mut()) }
     }
 
-    /// Its address. A function that the library does not have ends the process: whoever calls it
-    /// was linked against one that has it.
+    /// Its address. A function that this library does not have, since it is an older one, is
+    /// replaced by one that says so, as an older kernel does: who can do without goes on.
     #[inline]
     #[must_use]
     pub fn address(&self) -> *mut () {
@@ -27,33 +27,53 @@ impl Real {
         if found.is_null() { self.look_up() } else { found }
     }
 
+    /// Looks it up now rather than at its first call, which may come in a signal handler, or in
+    /// a fork whose parent had the loader's lock.
     #[cold]
-    fn look_up(&self) -> *mut () {
+    pub fn look_up(&self) -> *mut () {
         // SAFETY: a name with its zero; looking up needs no other state of ours.
         let found = unsafe { libc::dlsym(libc::RTLD_NEXT, self.name.as_ptr()) };
         if found.is_null() {
-            let name = self.name.to_str().unwrap_or("?");
-            crate::os::fatal(&["stillheap: the C library has no function `", name, "`\n"]);
+            // Not remembered: a library that is loaded later may have it.
+            let missing: extern "C" fn() -> isize = missing;
+            return missing as *mut ();
         }
         self.found.store(found.cast(), Ordering::Relaxed);
         found.cast()
     }
 }
 
-/// The C library's function of that name, as a function of that type.
-macro_rules! real {
-    ($name:ident: fn($($ty:ty),*) -> $ret:ty) => {{
-        const NAME: &std::ffi::CStr =
-            match std::ffi::CStr::from_bytes_with_nul(concat!(stringify!($name), "\0").as_bytes()) {
-                Ok(name) => name,
-                Err(_) => panic!("a name without zeros"),
-            };
-        static REAL: $crate::os::Real = $crate::os::Real::new(NAME);
-        // SAFETY: the function of that name has that type.
-        unsafe {
-            std::mem::transmute::<*mut (), unsafe extern "C" fn($($ty),*) -> $ret>(REAL.address())
-        }
-    }};
+/// Takes any arguments, as callers clear them away; fails as calls that the kernel lacks.
+extern "C" fn missing() -> isize {
+    // SAFETY: points to this thread's `errno`.
+    let errno = unsafe { libc::__errno_location() };
+    // SAFETY: as above.
+    unsafe { errno.write(libc::ENOSYS) };
+    -1
 }
 
-pub(crate) use real;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_there_says_so() {
+        type Call = unsafe extern "C" fn(i32, *mut u8, usize) -> isize;
+        let real = Real::new(c"stillheap_has_no_such_function");
+        // SAFETY: a function that takes whatever it is called with.
+        let call: Call = unsafe { std::mem::transmute(real.address()) };
+        // SAFETY: as above.
+        assert_eq!(unsafe { call(1, ptr::null_mut(), 2) }, -1);
+        assert_eq!(std::io::Error::last_os_error().raw_os_error(), Some(libc::ENOSYS));
+    }
+
+    #[test]
+    fn what_is_there_is_found_once() {
+        let real = Real::new(c"getpid");
+        let address = real.address();
+        assert_eq!(real.address(), address);
+        // SAFETY: that function has this type.
+        let call: extern "C" fn() -> libc::pid_t = unsafe { std::mem::transmute(address) };
+        assert_eq!(u32::try_from(call()), Ok(std::process::id()));
+    }
+}

@@ -28,6 +28,7 @@ static INSTALLED: AtomicBool = AtomicBool::new(false);
 /// What the system says.
 pub fn install(handler: WriteFaultHandler) -> io::Result<()> {
     HANDLER.store(handler as *mut (), Ordering::Release);
+    unblock();
     if INSTALLED.load(Ordering::Acquire) {
         return Ok(());
     }
@@ -47,6 +48,11 @@ pub fn install(handler: WriteFaultHandler) -> io::Result<()> {
     unsafe { real_sigaction(&raw const action, ptr::null_mut())? };
     INSTALLED.store(true, Ordering::Release);
     Ok(())
+}
+
+/// Lets SIGSEGV through in this thread: a parent may have blocked it, and that survives `exec`.
+pub fn unblock() {
+    set_mask(libc::SIG_UNBLOCK, bit(libc::SIGSEGV));
 }
 
 /// Whether the handler is in force: then `sigaction` must go through [`set_chain`].
@@ -72,8 +78,13 @@ pub fn set_chain(action: &libc::sigaction) {
 /// As for `sigaction`.
 unsafe fn real_sigaction(new: *const libc::sigaction, old: *mut libc::sigaction) -> io::Result<()> {
     #[cfg(all(target_env = "gnu", not(target_feature = "crt-static")))]
-    let call = crate::os::real!(sigaction: fn(c_int, *const libc::sigaction, *mut libc::sigaction)
-        -> c_int);
+    let call = {
+        type Call =
+            unsafe extern "C" fn(c_int, *const libc::sigaction, *mut libc::sigaction) -> c_int;
+        static REAL: crate::os::Real = crate::os::Real::new(c"sigaction");
+        // SAFETY: the function of that name has that type.
+        unsafe { std::mem::transmute::<*mut (), Call>(REAL.address()) }
+    };
     #[cfg(not(all(target_env = "gnu", not(target_feature = "crt-static"))))]
     let call = libc::sigaction;
     // SAFETY: passed on from the caller.
@@ -183,19 +194,20 @@ fn is_write(_context: *mut libc::c_void) -> bool {
 fn pass_on(signal: c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
     let before = CHAIN.get();
     let address = before.sa_sigaction;
+    // SAFETY: the kernel gives a valid pointer.
+    let is_sent = unsafe { (*info).si_code } <= 0;
+    if address == libc::SIG_IGN && is_sent {
+        return;
+    }
+    if address == libc::SIG_DFL || address == libc::SIG_IGN {
+        return end_by_default(signal, is_sent);
+    }
     if before.sa_flags & libc::SA_RESETHAND != 0 {
         // SAFETY: all zero is the default action.
         CHAIN.set(&unsafe { MaybeUninit::zeroed().assume_init() });
     }
-    if address == libc::SIG_DFL || address == libc::SIG_IGN {
-        // The instruction faults again, and the process ends as it would have.
-        // SAFETY: all zero is the default action, which needs nothing.
-        let default = unsafe { MaybeUninit::<libc::sigaction>::zeroed().assume_init() };
-        // SAFETY: as above. What cannot be set leaves a fault that comes again and again.
-        if unsafe { real_sigaction(&raw const default, ptr::null_mut()) }.is_err() {
-            std::process::abort();
-        }
-    } else if before.sa_flags & libc::SA_SIGINFO != 0 {
+    set_mask(libc::SIG_SETMASK, mask_for(signal, context, &before));
+    if before.sa_flags & libc::SA_SIGINFO != 0 {
         type Full = extern "C" fn(c_int, *mut libc::siginfo_t, *mut libc::c_void);
         // SAFETY: the action says that it is such a function.
         let call: Full = unsafe { std::mem::transmute(address) };
@@ -205,4 +217,49 @@ fn pass_on(signal: c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void
         let call: extern "C" fn(c_int) = unsafe { std::mem::transmute(address) };
         call(signal);
     }
+}
+
+/// Has the process end as it would have: an instruction that faulted does so again, and what was
+/// sent is sent again.
+fn end_by_default(signal: c_int, is_sent: bool) {
+    // SAFETY: all zero is the default action, which needs nothing.
+    let default = unsafe { MaybeUninit::<libc::sigaction>::zeroed().assume_init() };
+    // SAFETY: as above. What cannot be set leaves a fault that comes again and again.
+    if unsafe { real_sigaction(&raw const default, ptr::null_mut()) }.is_err() {
+        std::process::abort();
+    }
+    if is_sent {
+        // SAFETY: waits until this handler returns, then ends the process.
+        unsafe { libc::raise(signal) };
+    }
+}
+
+/// The signals that the kernel would have blocked for the handler that comes next, but SIGSEGV:
+/// that handler may write to protected memory as well.
+fn mask_for(signal: c_int, context: *mut libc::c_void, action: &libc::sigaction) -> u64 {
+    let context: *mut libc::ucontext_t = context.cast();
+    // SAFETY: the kernel gives a valid context.
+    let before: *const u64 = unsafe { &raw const (*context).uc_sigmask }.cast();
+    // SAFETY: of the set in a context the kernel writes the first word alone.
+    let before = unsafe { before.read() };
+    let more: *const u64 = (&raw const action.sa_mask).cast();
+    // SAFETY: a set has more than one word.
+    let more = unsafe { more.read() };
+    let own = if action.sa_flags & libc::SA_NODEFER == 0 { bit(signal) } else { 0 };
+    (before | more | own) & !bit(libc::SIGSEGV)
+}
+
+/// A signal's bit in the first word of a set.
+const fn bit(signal: c_int) -> u64 {
+    1 << (signal - 1)
+}
+
+fn set_mask(how: c_int, signals: u64) {
+    // SAFETY: all zero is the empty set.
+    let mut set: libc::sigset_t = unsafe { MaybeUninit::zeroed().assume_init() };
+    let word: *mut u64 = (&raw mut set).cast();
+    // SAFETY: a set has more than one word.
+    unsafe { word.write(signals) };
+    // SAFETY: reads that set. It fails for an unknown `how` alone.
+    let _ = unsafe { libc::pthread_sigmask(how, &raw const set, ptr::null_mut()) };
 }

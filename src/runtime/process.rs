@@ -6,9 +6,9 @@ use crate::base::PAGE_SIZE;
 use crate::cow::Gate;
 use crate::heap::Heap;
 use crate::os::map::{self, Reservation};
-use crate::os::{self, ExitHook};
+use crate::os::{self, ExitHook, segv};
 use crate::runtime::ProcessHeap;
-use crate::runtime::calls::BOUNCE;
+use crate::runtime::calls::{self, BOUNCE};
 use crate::runtime::meter::Meter;
 use crate::runtime::opened::Opened;
 use crate::runtime::thread::{self, ThreadState};
@@ -52,13 +52,14 @@ pub(crate) enum StartError {
 const LANES: usize = 1 << 16;
 
 impl Process {
-    /// Where the thread's buffer for system calls lies: `BOUNCE` bytes outside the arena.
+    /// Where the thread's buffer for system calls lies: `BOUNCE` bytes outside the arena. A thread
+    /// without a lane gets none: taking one needs a lock, and this may be a signal handler.
     pub(super) fn bounce(&'static self, state: &ThreadState) -> Option<usize> {
         let known = state.bounce.get();
         if known != 0 {
             return Some(known);
         }
-        let lane = state.lane(self)?;
+        let lane = state.lane_if_any()?;
         let start = self.bounces.start() + lane.number() as usize * BOUNCE;
         // SAFETY: the lane's part of the reservation; it stays the lane's.
         unsafe { map::commit(start, BOUNCE) }.ok()?;
@@ -96,6 +97,9 @@ fn start(heap: &ProcessHeap) -> Result<Process, StartError> {
         .map_err(StartError::Hooks)?;
     let bounces = Reservation::anywhere(LANES * BOUNCE, PAGE_SIZE).map_err(StartError::Lanes)?;
     let exit_hook = ExitHook::new(thread::give_back).map_err(StartError::Hooks)?;
+    // Threads that are started later inherit the mask.
+    segv::unblock();
+    calls::look_up();
     Ok(Process {
         heap,
         gate: Gate::new(),

@@ -62,27 +62,31 @@ fn reading(cold: &mut Cold, folder: &Path) {
     for len in [SMALL, LARGE] {
         let file = numbered(folder, len + 10);
         let fd = file.as_raw_fd();
-        assert_eq!(worked(c!(libc::read(fd, place.cast(), len))), len as i64);
+        assert_eq!(worked(f!(cold, [place], libc::read(fd, place.cast(), len))), len as i64);
         is_numbered(place, 0, len);
-        assert_eq!(worked(c!(libc::read(fd, place.cast(), len))), 10, "what is left");
+        assert_eq!(
+            worked(f!(cold, [place], libc::read(fd, place.cast(), len))),
+            10,
+            "what is left"
+        );
         is_numbered(place, len, 10);
-        assert_eq!(worked(c!(libc::pread(fd, place.cast(), len, 3))), len as i64);
+        assert_eq!(worked(f!(cold, [place], libc::pread(fd, place.cast(), len, 3))), len as i64);
         is_numbered(place, 3, len);
-        assert_eq!(worked(c!(libc::pread64(fd, place.cast(), len, 7))), len as i64);
+        assert_eq!(worked(f!(cold, [place], libc::pread64(fd, place.cast(), len, 7))), len as i64);
         is_numbered(place, 7, len);
     }
-    assert_eq!(c!(libc::read(-1, place.cast(), 10)), -1);
+    assert_eq!(f!(cold, [place], libc::read(-1, place.cast(), 10)), -1);
     assert_eq!(std::io::Error::last_os_error().raw_os_error(), Some(libc::EBADF));
 }
 
 fn reading_fortified(cold: &mut Cold, folder: &Path) {
     let file = numbered(folder, 100);
     let (fd, place) = (file.as_raw_fd(), cold.start());
-    assert_eq!(worked(c!(__read_chk(fd, place.cast(), 60, 100))), 60);
+    assert_eq!(worked(f!(cold, [place], __read_chk(fd, place.cast(), 60, 100))), 60);
     is_numbered(place, 0, 60);
-    assert_eq!(worked(c!(__pread_chk(fd, place.cast(), 60, 1, 100))), 60);
+    assert_eq!(worked(f!(cold, [place], __pread_chk(fd, place.cast(), 60, 1, 100))), 60);
     is_numbered(place, 1, 60);
-    assert_eq!(worked(c!(__pread64_chk(fd, place.cast(), 60, 2, 100))), 60);
+    assert_eq!(worked(f!(cold, [place], __pread64_chk(fd, place.cast(), 60, 2, 100))), 60);
     is_numbered(place, 2, 60);
 }
 
@@ -101,11 +105,11 @@ fn reading_scattered(cold: &mut Cold, folder: &Path) {
             is_numbered(far, from, part);
             is_numbered(place, from + part, part + 1);
         };
-        check(0, c!(libc::readv(fd, parts.as_ptr(), 2)));
-        check(5, c!(libc::preadv(fd, parts.as_ptr(), 2, 5)));
-        check(6, c!(libc::preadv64(fd, parts.as_ptr(), 2, 6)));
-        check(7, c!(libc::preadv2(fd, parts.as_ptr(), 2, 7, 0)));
-        check(8, c!(preadv64v2(fd, parts.as_ptr(), 2, 8, 0)));
+        check(0, f!(cold, [far, place], libc::readv(fd, parts.as_ptr(), 2)));
+        check(5, f!(cold, [far, place], libc::preadv(fd, parts.as_ptr(), 2, 5)));
+        check(6, f!(cold, [far, place], libc::preadv64(fd, parts.as_ptr(), 2, 6)));
+        check(7, f!(cold, [far, place], libc::preadv2(fd, parts.as_ptr(), 2, 7, 0)));
+        check(8, f!(cold, [far, place], preadv64v2(fd, parts.as_ptr(), 2, 8, 0)));
     }
 }
 
@@ -114,9 +118,13 @@ fn streams(cold: &mut Cold, folder: &Path) {
     let (path, place) = (path_of(folder, "numbered"), cold.start());
     let stream = c!(libc::fopen(path.as_ptr(), c"r".as_ptr()));
     assert!(!stream.is_null());
-    assert_eq!(c!(libc::fread(place.cast(), 100, 1000, stream)), 1000);
+    assert_eq!(f!(cold, [place], libc::fread(place.cast(), 100, 1000, stream)), 1000);
     is_numbered(place, 0, 100_000);
-    assert_eq!(c!(fread_unlocked(place.cast(), 100, 2000, stream)), 1000, "what is left");
+    assert_eq!(
+        f!(cold, [place], fread_unlocked(place.cast(), 100, 2000, stream)),
+        1000,
+        "what is left"
+    );
     is_numbered(place, 100_000, 100_000);
     c!(libc::fclose(stream));
 }
@@ -132,20 +140,20 @@ fn stats(cold: &mut Cold, folder: &Path) {
         assert_eq!(c!((*place).st_size), 77);
         c!((*place).st_size = 0);
     };
-    check(c!(libc::stat(name, place)));
-    check(c!(libc::lstat(name, place)));
-    check(c!(libc::fstat(fd, place)));
-    check(c!(libc::fstatat(here, name, place, 0)));
+    check(f!(cold, [place], libc::stat(name, place)));
+    check(f!(cold, [place], libc::lstat(name, place)));
+    check(f!(cold, [place], libc::fstat(fd, place)));
+    check(f!(cold, [place], libc::fstatat(here, name, place, 0)));
     let check = |result: c_int| {
         worked(result);
         assert_eq!(c!((*place64).st_size), 77);
     };
-    check(c!(libc::stat64(name, place64)));
-    check(c!(libc::lstat64(name, place64)));
-    check(c!(libc::fstat64(fd, place64)));
-    check(c!(libc::fstatat64(here, name, place64, 0)));
+    check(f!(cold, [place64], libc::stat64(name, place64)));
+    check(f!(cold, [place64], libc::lstat64(name, place64)));
+    check(f!(cold, [place64], libc::fstat64(fd, place64)));
+    check(f!(cold, [place64], libc::fstatat64(here, name, place64, 0)));
     let large: *mut libc::statx = cold.at(20);
-    worked(c!(libc::statx(here, name, 0, libc::STATX_SIZE, large)));
+    worked(f!(cold, [large], libc::statx(here, name, 0, libc::STATX_SIZE, large)));
     assert_eq!(c!((*large).stx_size), 77);
 }
 
@@ -153,12 +161,12 @@ fn file_systems(cold: &mut Cold, folder: &Path) {
     let file = numbered(folder, 1);
     let (path, fd) = (path_of(folder, "numbered"), file.as_raw_fd());
     let (place, place64): (*mut libc::statfs, *mut libc::statfs64) = (cold.at(0), cold.at(10));
-    worked(c!(libc::statfs(path.as_ptr(), place)));
+    worked(f!(cold, [place], libc::statfs(path.as_ptr(), place)));
     assert!(c!((*place).f_bsize) > 0);
-    worked(c!(libc::fstatfs(fd, place)));
-    worked(c!(libc::statfs64(path.as_ptr(), place64)));
+    worked(f!(cold, [place], libc::fstatfs(fd, place)));
+    worked(f!(cold, [place64], libc::statfs64(path.as_ptr(), place64)));
     assert!(c!((*place64).f_bsize) > 0);
-    worked(c!(libc::fstatfs64(fd, place64)));
+    worked(f!(cold, [place64], libc::fstatfs64(fd, place64)));
 }
 
 fn links(cold: &mut Cold, folder: &Path) {
@@ -171,9 +179,9 @@ fn links(cold: &mut Cold, folder: &Path) {
         let text = c!(std::slice::from_raw_parts(place.cast::<u8>(), 14));
         assert_eq!(text, b"where it leads");
     };
-    check(c!(libc::readlink(path.as_ptr(), place, 100)));
-    check(c!(libc::readlinkat(libc::AT_FDCWD, path.as_ptr(), place, 100)));
-    check(c!(__readlink_chk(path.as_ptr(), place, 100, 100)));
+    check(f!(cold, [place], libc::readlink(path.as_ptr(), place, 100)));
+    check(f!(cold, [place], libc::readlinkat(libc::AT_FDCWD, path.as_ptr(), place, 100)));
+    check(f!(cold, [place], __readlink_chk(path.as_ptr(), place, 100, 100)));
 }
 
 fn folders(cold: &mut Cold, folder: &Path) {
@@ -186,14 +194,14 @@ fn folders(cold: &mut Cold, folder: &Path) {
     unsafe extern "C" {
         fn getdents64(fd: c_int, buf: *mut c_void, len: size_t) -> ssize_t;
     }
-    let got = worked(c!(getdents64(open.as_raw_fd(), place.cast(), 4000)));
+    let got = worked(f!(cold, [place], getdents64(open.as_raw_fd(), place.cast(), 4000)));
     let bytes = c!(std::slice::from_raw_parts(place.cast::<u8>(), got as usize));
     assert!(bytes.windows(8).any(|name| name == b"numbered"));
     let here = std::env::current_dir().expect("a folder");
     for round in 0..2 {
         let got = match round {
-            0 => c!(libc::getcwd(place, 4096)),
-            _ => c!(__getcwd_chk(place, 4096, 4096)),
+            0 => f!(cold, [place], libc::getcwd(place, 4096)),
+            _ => f!(cold, [place], __getcwd_chk(place, 4096, 4096)),
         };
         assert_eq!(got, place);
         let text = c!(CStr::from_ptr(place));
@@ -210,18 +218,21 @@ fn offsets(cold: &mut Cold, folder: &Path) {
     let place: *mut i64 = cold.at(1);
     c!(at.write(100));
     c!(place.write(0));
-    assert_eq!(worked(c!(libc::sendfile(to, from, at, 50))), 50);
+    assert_eq!(worked(f!(cold, [at], libc::sendfile(to, from, at, 50))), 50);
     assert_eq!(c!(at.read()), 150);
-    assert_eq!(worked(c!(libc::sendfile64(to, from, at, 50))), 50);
+    assert_eq!(worked(f!(cold, [at], libc::sendfile64(to, from, at, 50))), 50);
     assert_eq!(c!(at.read()), 200);
-    assert_eq!(worked(c!(libc::copy_file_range(from, at, to, place, 50, 0))), 50);
+    assert_eq!(
+        worked(f!(cold, [at, place], libc::copy_file_range(from, at, to, place, 50, 0))),
+        50
+    );
     assert_eq!(c!((at.read(), place.read())), (250, 50));
     let mut pipe = [0; 2];
     worked(c!(libc::pipe(pipe.as_mut_ptr())));
     let none = std::ptr::null_mut();
-    assert_eq!(worked(c!(libc::splice(from, at, pipe[1], none, 50, 0))), 50);
+    assert_eq!(worked(f!(cold, [at], libc::splice(from, at, pipe[1], none, 50, 0))), 50);
     assert_eq!(c!(at.read()), 300);
-    assert_eq!(worked(c!(libc::splice(pipe[0], none, to, place, 50, 0))), 50);
+    assert_eq!(worked(f!(cold, [place], libc::splice(pipe[0], none, to, place, 50, 0))), 50);
     assert_eq!(c!(place.read()), 100);
     pipe.into_iter().for_each(|fd| assert_eq!(c!(libc::close(fd)), 0));
 }
@@ -237,19 +248,29 @@ fn attributes(cold: &mut Cold, folder: &Path) {
         let error = std::io::Error::last_os_error().raw_os_error();
         assert!(got == with || set != 0 && error != Some(libc::EFAULT), "{got} {error:?}");
     };
-    check(c!(libc::getxattr(path.as_ptr(), name.as_ptr(), place.cast(), 99)), expected);
-    check(c!(libc::lgetxattr(path.as_ptr(), name.as_ptr(), place.cast(), 99)), expected);
-    check(c!(libc::fgetxattr(fd, name.as_ptr(), place.cast(), 99)), expected);
+    check(
+        f!(cold, [place], libc::getxattr(path.as_ptr(), name.as_ptr(), place.cast(), 99)),
+        expected,
+    );
+    check(
+        f!(cold, [place], libc::lgetxattr(path.as_ptr(), name.as_ptr(), place.cast(), 99)),
+        expected,
+    );
+    check(f!(cold, [place], libc::fgetxattr(fd, name.as_ptr(), place.cast(), 99)), expected);
     if set == 0 {
         assert_eq!(c!(std::slice::from_raw_parts(place, 5)), b"value");
     }
     let list = name.to_bytes_with_nul().len() as ssize_t;
-    check(c!(libc::listxattr(path.as_ptr(), place.cast(), 4000)), list);
-    check(c!(libc::llistxattr(path.as_ptr(), place.cast(), 4000)), list);
-    check(c!(libc::flistxattr(fd, place.cast(), 4000)), list);
+    check(f!(cold, [place], libc::listxattr(path.as_ptr(), place.cast(), 4000)), list);
+    check(f!(cold, [place], libc::llistxattr(path.as_ptr(), place.cast(), 4000)), list);
+    check(f!(cold, [place], libc::flistxattr(fd, place.cast(), 4000)), list);
     let (handle, mount): (*mut u32, *mut c_int) = (cold.at(100), cold.at(110));
     c!(handle.write(128));
-    let got = c!(name_to_handle_at(fd, c"".as_ptr(), handle.cast(), mount, 0x1000));
+    let got = f!(
+        cold,
+        [handle, mount],
+        name_to_handle_at(fd, c"".as_ptr(), handle.cast(), mount, 0x1000)
+    );
     let error = std::io::Error::last_os_error().raw_os_error();
     assert!(got == 0 || error != Some(libc::EFAULT));
 }

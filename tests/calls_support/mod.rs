@@ -12,6 +12,16 @@ macro_rules! c {
     }};
 }
 
+/// Calls C with outputs in cold memory, right after a freeze that has protected them.
+macro_rules! f {
+    ($cold:expr, [$($out:expr),*], $call:expr) => {{
+        let scope = $cold.freeze(&[$($out.cast::<u8>()),*]);
+        let result = c!($call);
+        drop(scope);
+        result
+    }};
+}
+
 mod files;
 mod others;
 mod sockets;

@@ -52,10 +52,18 @@ fn datagrams(cold: &mut Cold, _: &Path) {
             from.send(&bytes).expect("room");
             let (room, none) = (1 << 20, ptr::null_mut());
             let got = match call {
-                0 => c!(libc::recv(fd, place.cast(), room, 0)),
-                1 => c!(libc::recvfrom(fd, place.cast(), room, 0, none, ptr::null_mut())),
-                2 => c!(__recv_chk(fd, place.cast(), room, room, 0)),
-                _ => c!(__recvfrom_chk(fd, place.cast(), room, room, 0, none, ptr::null_mut())),
+                0 => f!(cold, [place], libc::recv(fd, place.cast(), room, 0)),
+                1 => f!(
+                    cold,
+                    [place],
+                    libc::recvfrom(fd, place.cast(), room, 0, none, ptr::null_mut())
+                ),
+                2 => f!(cold, [place], __recv_chk(fd, place.cast(), room, room, 0)),
+                _ => f!(
+                    cold,
+                    [place],
+                    __recvfrom_chk(fd, place.cast(), room, room, 0, none, ptr::null_mut())
+                ),
             };
             assert_eq!(worked(got), i64::from(len));
             let found = c!(std::slice::from_raw_parts(place, bytes.len()));
@@ -66,7 +74,11 @@ fn datagrams(cold: &mut Cold, _: &Path) {
     there.send_to(b"udp", here.local_addr().expect("an address")).expect("sent");
     let (address, len): (*mut libc::sockaddr_in, *mut socklen_t) = (cold.at(10), cold.at(20));
     c!(len.write(size_of::<libc::sockaddr_in>() as u32));
-    let got = c!(libc::recvfrom(here.as_raw_fd(), place.cast(), 100, 0, address.cast(), len));
+    let got = f!(
+        cold,
+        [place, address, len],
+        libc::recvfrom(here.as_raw_fd(), place.cast(), 100, 0, address.cast(), len)
+    );
     assert_eq!(worked(got), 3);
     let port = there.local_addr().expect("an address").port();
     assert_eq!((c!(len.read()), u16::from_be(c!((*address).sin_port))), (16, port));
@@ -104,10 +116,24 @@ fn messages(cold: &mut Cold, _: &Path) {
         (message.msg_iov, message.msg_iovlen) = (parts, 2);
         (message.msg_control, message.msg_controllen) = (control.cast(), 200);
         match call {
-            0 => assert_eq!(worked(c!(libc::recvmsg(here.as_raw_fd(), message, 0))), 9),
+            0 => assert_eq!(
+                worked(f!(
+                    cold,
+                    [header, first, second, address, control],
+                    libc::recvmsg(here.as_raw_fd(), message, 0)
+                )),
+                9
+            ),
             _ => {
                 let (fd, flags, none) = (here.as_raw_fd(), libc::MSG_WAITFORONE, ptr::null_mut());
-                assert_eq!(worked(c!(libc::recvmmsg(fd, header, 1, flags, none))), 1);
+                assert_eq!(
+                    worked(f!(
+                        cold,
+                        [header, first, second, address, control],
+                        libc::recvmmsg(fd, header, 1, flags, none)
+                    )),
+                    1
+                );
                 assert_eq!(c!((*header).msg_len), 9);
             }
         }
@@ -135,16 +161,20 @@ fn names(cold: &mut Cold, _: &Path) {
         let port = client.local_addr().expect("an address").port();
         c!(len.write(16));
         let fd = match call {
-            0 => c!(libc::accept(server.as_raw_fd(), address.cast(), len)),
-            _ => c!(libc::accept4(server.as_raw_fd(), address.cast(), len, libc::SOCK_CLOEXEC)),
+            0 => f!(cold, [address, len], libc::accept(server.as_raw_fd(), address.cast(), len)),
+            _ => f!(
+                cold,
+                [address, len],
+                libc::accept4(server.as_raw_fd(), address.cast(), len, libc::SOCK_CLOEXEC)
+            ),
         };
         check(fd, port);
-        check(c!(libc::getpeername(fd, address.cast(), len)), port);
-        check(c!(libc::getsockname(fd, address.cast(), len)), target.port());
+        check(f!(cold, [address, len], libc::getpeername(fd, address.cast(), len)), port);
+        check(f!(cold, [address, len], libc::getsockname(fd, address.cast(), len)), target.port());
         let value: *mut c_int = cold.at(5);
         c!(len.write(4));
         let (level, option) = (libc::SOL_SOCKET, libc::SO_TYPE);
-        worked(c!(libc::getsockopt(fd, level, option, value.cast(), len)));
+        worked(f!(cold, [value, len], libc::getsockopt(fd, level, option, value.cast(), len)));
         assert_eq!(c!(value.read()), libc::SOCK_STREAM);
         c!(libc::close(fd));
     }
@@ -154,14 +184,14 @@ fn pairs(cold: &mut Cold, _: &Path) {
     let fds: *mut c_int = cold.at(0);
     for call in 0..3 {
         worked(match call {
-            0 => c!(libc::pipe(fds)),
-            1 => c!(libc::pipe2(fds, libc::O_CLOEXEC)),
-            _ => c!(libc::socketpair(libc::AF_UNIX, libc::SOCK_STREAM, 0, fds)),
+            0 => f!(cold, [fds], libc::pipe(fds)),
+            1 => f!(cold, [fds], libc::pipe2(fds, libc::O_CLOEXEC)),
+            _ => f!(cold, [fds], libc::socketpair(libc::AF_UNIX, libc::SOCK_STREAM, 0, fds)),
         });
         let (from, to) = (c!(fds.read()), c!(fds.add(1).read()));
         assert_eq!(worked(c!(libc::write(to, c"x".as_ptr().cast(), 1))), 1);
         let place: *mut u8 = cold.at(9);
-        assert_eq!(worked(c!(libc::read(from, place.cast(), 10))), 1);
+        assert_eq!(worked(f!(cold, [place], libc::read(from, place.cast(), 10))), 1);
         assert_eq!(c!(place.read()), b'x');
         [from, to].into_iter().for_each(|fd| assert_eq!(c!(libc::close(fd)), 0));
     }
@@ -180,9 +210,9 @@ fn waiting(cold: &mut Cold, _: &Path) {
         c!(fds.write(entry(idle)));
         c!(fds.add(1).write(entry(ready)));
         let got = match call {
-            0 => c!(libc::poll(fds, 2, 5000)),
-            1 => c!(__poll_chk(fds, 2, 5000, 16)),
-            _ => c!(libc::ppoll(fds, 2, &raw const limit, ptr::null())),
+            0 => f!(cold, [fds], libc::poll(fds, 2, 5000)),
+            1 => f!(cold, [fds], __poll_chk(fds, 2, 5000, 16)),
+            _ => f!(cold, [fds], libc::ppoll(fds, 2, &raw const limit, ptr::null())),
         };
         assert_eq!(worked(got), 1);
         assert_eq!((c!((*fds).revents), c!((*fds.add(1)).revents)), (0, libc::POLLIN));
@@ -196,8 +226,12 @@ fn waiting(cold: &mut Cold, _: &Path) {
         c!(left.write(libc::timeval { tv_sec: 5, tv_usec: 0 }));
         let most = ready.max(idle) + 1;
         let got = match call {
-            0 => c!(libc::select(most, reads, none, none, left)),
-            _ => c!(libc::pselect(most, reads, none, none, &raw const limit, ptr::null())),
+            0 => f!(cold, [reads, left], libc::select(most, reads, none, none, left)),
+            _ => f!(
+                cold,
+                [reads],
+                libc::pselect(most, reads, none, none, &raw const limit, ptr::null())
+            ),
         };
         assert_eq!(worked(got), 1);
         assert!(c!(libc::FD_ISSET(ready, reads)) && !c!(libc::FD_ISSET(idle, reads)));
@@ -215,9 +249,9 @@ fn events(cold: &mut Cold, _: &Path) {
     for call in 0..3 {
         c!(found.write(libc::epoll_event { events: 0, u64: 0 }));
         let got = match call {
-            0 => c!(libc::epoll_wait(poll, found, 8, 5000)),
-            1 => c!(libc::epoll_pwait(poll, found, 8, 5000, ptr::null())),
-            _ => c!(epoll_pwait2(poll, found, 8, &raw const limit, ptr::null())),
+            0 => f!(cold, [found], libc::epoll_wait(poll, found, 8, 5000)),
+            1 => f!(cold, [found], libc::epoll_pwait(poll, found, 8, 5000, ptr::null())),
+            _ => f!(cold, [found], epoll_pwait2(poll, found, 8, &raw const limit, ptr::null())),
         };
         assert_eq!(worked(got), 1);
         let event = c!(found.read());
@@ -230,7 +264,7 @@ fn requests(cold: &mut Cold, _: &Path) {
     let (from, to) = UnixDatagram::pair().expect("sockets");
     from.send(b"seven b").expect("room");
     let count: *mut c_int = cold.at(0);
-    worked(c!(libc::ioctl(to.as_raw_fd(), libc::FIONREAD, count)));
+    worked(f!(cold, [count], libc::ioctl(to.as_raw_fd(), libc::FIONREAD, count)));
     assert_eq!(c!(count.read()), 7);
     to.set_read_timeout(Some(Duration::from_millis(1))).expect("a limit");
 }

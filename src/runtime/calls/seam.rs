@@ -1,12 +1,13 @@
 //! What interposed calls ask of the heap: whether the kernel may find memory write-protected.
+#![allow(unsafe_code, reason = "keeps errno")]
 
 use crate::runtime::process;
 use crate::runtime::thread;
 
 /// What a freeze can do to memory that the kernel is about to write to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Exposure {
-    /// Nothing: it lies elsewhere, or no heap has been opened.
+pub(in crate::runtime::calls) enum Exposure {
+    /// Nothing: it lies elsewhere.
     None,
     /// Nothing before the thread's scope ends; it may be protected now.
     Steady,
@@ -14,26 +15,35 @@ pub(super) enum Exposure {
     Exposed,
 }
 
-/// Whether any memory can be protected: a heap has been opened.
+/// Whether any memory can be protected: there is a heap. It need not be open: a call that waits
+/// now may wait still when it is, and the first freeze comes.
 #[inline]
-pub(super) fn is_engaged() -> bool {
-    process::get().is_some_and(|process| process.heap.arena().cow().epoch_word() != 0)
+pub(in crate::runtime::calls) fn is_engaged() -> bool {
+    process::get().is_some()
+}
+
+/// Whether any of `start..start + len` lies in the arena.
+pub(in crate::runtime::calls) fn lies_in_arena(start: usize, len: usize) -> bool {
+    let Some(process) = process::get() else { return false };
+    let arena = process.heap.arena().addresses();
+    len > 0 && start < arena.end && start.saturating_add(len) > arena.start
 }
 
 /// The exposure of `start..start + len`.
-pub(super) fn exposure(start: usize, len: usize) -> Exposure {
-    let Some(process) = process::get() else { return Exposure::None };
-    let arena = process.heap.arena().addresses();
-    if len == 0 || start >= arena.end || start.saturating_add(len) <= arena.start {
+pub(in crate::runtime::calls) fn exposure(start: usize, len: usize) -> Exposure {
+    if !lies_in_arena(start, len) {
         return Exposure::None;
     }
-    if process.heap.arena().cow().epoch_word() == 0 {
-        return Exposure::None;
-    }
-    match thread::with(|state| state.scopes.get() > 0) {
+    // What is touched before the heap is open is not known to the guard yet.
+    match thread::with(|state| state.scopes.get() > 0) && epoch() != 0 {
         true => Exposure::Steady,
         false => Exposure::Exposed,
     }
+}
+
+/// What is the same before and after a call only if no freeze has come meanwhile.
+pub(in crate::runtime::calls) fn epoch() -> u64 {
+    process::get().map_or(0, |process| process.heap.arena().cow().epoch_word())
 }
 
 /// Makes a buffer ready to be written to by a system call that this crate does not see: one made
@@ -55,9 +65,18 @@ pub fn touch(buffer: &mut [u8]) {
     touch_range(buffer.as_ptr().addr(), buffer.len());
 }
 
-/// Has `start..start + len` writable, as far as it is guarded memory of the heap's.
-pub(super) fn touch_range(start: usize, len: usize) {
-    if let Some(process) = process::get() {
-        process.heap.arena().cow().touch(start, len);
+/// Has `start..start + len` writable, as far as it is guarded memory of the heap's. Leaves `errno`
+/// as it was: this comes between a call and whoever asks why it failed.
+pub(in crate::runtime::calls) fn touch_range(start: usize, len: usize) {
+    if !lies_in_arena(start, len) {
+        return;
     }
+    let Some(process) = process::get() else { return };
+    // SAFETY: points to this thread's `errno`.
+    let errno = unsafe { libc::__errno_location() };
+    // SAFETY: as above.
+    let saved = unsafe { errno.read() };
+    process.heap.arena().cow().touch(start, len);
+    // SAFETY: as above.
+    unsafe { errno.write(saved) };
 }

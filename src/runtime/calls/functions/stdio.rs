@@ -7,41 +7,41 @@
     reason = "these are the C library's functions, with its rules and names"
 )]
 
-use super::seam::{self, Exposure};
-use super::shadow::{BOUNCE, Shadows};
-use crate::os::real;
+use super::names::real;
+use crate::runtime::calls::seam::{self, Exposure};
+use crate::runtime::calls::shadow::{BOUNCE, Shadows, deliver};
 use libc::{FILE, c_void, size_t};
-use std::ptr;
 
 /// The part of a thread's buffer that one read fills.
 const PIECE: usize = BOUNCE / 2;
 
+/// Functions that read `count` items; `locked` ones keep other threads away meanwhile.
 macro_rules! stream_reads {
-    ($($name:ident)*) => {$(
+    ($($name:ident($($room:ident)?), locked $locked:expr;)*) => {$(
         #[unsafe(no_mangle)]
         pub unsafe extern "C" fn $name(
             buf: *mut c_void,
+            $($room: size_t,)?
             size: size_t,
             count: size_t,
             stream: *mut FILE,
         ) -> size_t {
-            let real = real!($name: fn(*mut c_void, size_t, size_t, *mut FILE) -> size_t);
+            let real = real!($name: fn(*mut c_void, $(room!($room),)? size_t, size_t, *mut FILE)
+                -> size_t);
             let total = size.saturating_mul(count);
-            let exposure = match seam::is_engaged() {
-                true => seam::exposure(buf.addr(), total),
-                false => Exposure::None,
-            };
+            let exposure = seam::exposure(buf.addr(), total);
             if exposure == Exposure::Steady {
                 seam::touch_range(buf.addr(), total);
             }
-            if exposure != Exposure::Exposed {
+            if exposure != Exposure::Exposed $(|| $room < total)? {
                 // SAFETY: passed on from the caller.
-                return unsafe { real(buf, size, count, stream) };
+                return unsafe { real(buf, $($room,)? size, count, stream) };
             }
             let piece = |place: *mut c_void, len: usize| {
                 // SAFETY: a shadow of at least `len` bytes, or the caller's buffer.
-                unsafe { real(place, 1, len, stream) }
+                unsafe { real(place, $(len_of(len, $room),)? 1, len, stream) }
             };
+            let _lock = $locked.then(|| StreamLock::new(stream));
             // SAFETY: the caller's buffer.
             let read = unsafe { by_pieces(buf, total, piece) };
             read / size
@@ -49,7 +49,47 @@ macro_rules! stream_reads {
     )*};
 }
 
-stream_reads! { fread fread_unlocked }
+/// The type of an argument that some have.
+macro_rules! room {
+    ($room:ident) => {
+        size_t
+    };
+}
+
+/// A piece has as much room as it is long.
+fn len_of(len: usize, _room: usize) -> usize {
+    len
+}
+
+stream_reads! {
+    fread(), locked true;
+    fread_unlocked(), locked false;
+    __fread_chk(room), locked true;
+    __fread_unlocked_chk(room), locked false;
+}
+
+/// A stream that is the calling thread's alone: one read of many pieces is one read.
+struct StreamLock(*mut FILE);
+
+unsafe extern "C" {
+    fn flockfile(stream: *mut FILE);
+    fn funlockfile(stream: *mut FILE);
+}
+
+impl StreamLock {
+    fn new(stream: *mut FILE) -> Self {
+        // SAFETY: the caller's stream, whose lock can be taken more than once.
+        unsafe { flockfile(stream) };
+        Self(stream)
+    }
+}
+
+impl Drop for StreamLock {
+    fn drop(&mut self) {
+        // SAFETY: taken by this thread.
+        unsafe { funlockfile(self.0) };
+    }
+}
 
 /// Fills `buf` piece by piece. Gives how many bytes there were.
 ///
@@ -71,9 +111,8 @@ unsafe fn by_pieces(
         let got = read(place.cast(), wanted);
         // SAFETY: within the caller's buffer.
         let to = unsafe { buf.cast::<u8>().add(done) };
-        seam::touch_range(to.addr(), got);
         // SAFETY: both have that many bytes, and do not overlap.
-        unsafe { ptr::copy_nonoverlapping(place, to, got) };
+        unsafe { deliver(place, to, got) };
         done += got;
         if got < wanted {
             break;

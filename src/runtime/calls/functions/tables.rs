@@ -11,9 +11,9 @@
     reason = "these are the C library's functions, with its rules and names"
 )]
 
-use super::seam;
-use super::shadow::Shadows;
-use crate::os::real;
+use super::names::real;
+use crate::runtime::calls::seam;
+use crate::runtime::calls::shadow::Shadows;
 use libc::{c_char, c_int, c_long, c_uint, c_void, size_t, socklen_t, ssize_t};
 use std::mem::size_of;
 
@@ -64,16 +64,37 @@ macro_rules! filled {
     )*};
 }
 
-const TIMESPEC: usize = size_of::<libc::timespec>();
-const RUSAGE: usize = size_of::<libc::rusage>();
+pub(super) const TIMESPEC: usize = size_of::<libc::timespec>();
+pub(super) const RUSAGE: usize = size_of::<libc::rusage>();
+const TIMEX: usize = size_of::<libc::timex>();
 const SIGSET: usize = 8;
-const INT: usize = size_of::<c_int>();
+pub(super) const INT: usize = size_of::<c_int>();
 
-/// The bytes of an output whose length is at `len`, an argument of the C function's.
-pub(super) fn length_at(len: *const socklen_t) -> usize {
+/// No address is longer: the kernel writes no more.
+pub(super) const ADDRESS_MAX: usize = size_of::<libc::sockaddr_storage>();
+
+/// The bytes of an output whose length is at `len`, an argument of the C function's. What the
+/// kernel refuses counts as none.
+fn length_at(len: *const socklen_t) -> usize {
     // SAFETY: the C function's rules say that it is null or points to a length.
-    if len.is_null() { 0 } else { unsafe { len.read() as usize } }
+    let len = if len.is_null() { 0 } else { unsafe { len.read() } };
+    c_int::try_from(len).map_or(0, |len| usize::try_from(len).unwrap_or(0))
 }
+
+/// The same for an address.
+pub(super) fn address_len(len: *const socklen_t) -> usize {
+    length_at(len).min(ADDRESS_MAX)
+}
+
+/// The same for an option's value. A socket's filter has a length in instructions of 8 bytes.
+fn option_len(level: c_int, name: c_int, len: *const socklen_t) -> usize {
+    const GET_FILTER: c_int = libc::SO_ATTACH_FILTER;
+    let unit = if (level, name) == (libc::SOL_SOCKET, GET_FILTER) { 8 } else { 1 };
+    length_at(len) * unit
+}
+
+/// `name_to_handle_at` is to give a mount's number of 8 bytes.
+const LONG_MOUNT: c_int = 1;
 
 /// The bytes of a file handle, which begins with the length of its last part.
 fn handle_len(handle: *const c_void) -> usize {
@@ -94,17 +115,15 @@ fixed! {
     socketpair(domain: c_int, kind: c_int, protocol: c_int, fds: *mut c_int) -> c_int
         { fds: 2 * INT }
     accept(fd: c_int, address: *mut libc::sockaddr, len: *mut socklen_t) -> c_int
-        { address: length_at(len), len: 4 }
+        { address: address_len(len), len: INT }
     accept4(fd: c_int, address: *mut libc::sockaddr, len: *mut socklen_t, flags: c_int) -> c_int
-        { address: length_at(len), len: 4 }
+        { address: address_len(len), len: INT }
     getsockname(fd: c_int, address: *mut libc::sockaddr, len: *mut socklen_t) -> c_int
-        { address: length_at(len), len: 4 }
+        { address: address_len(len), len: INT }
     getpeername(fd: c_int, address: *mut libc::sockaddr, len: *mut socklen_t) -> c_int
-        { address: length_at(len), len: 4 }
+        { address: address_len(len), len: INT }
     getsockopt(fd: c_int, level: c_int, name: c_int, value: *mut c_void, len: *mut socklen_t) -> c_int
-        { value: length_at(len), len: 4 }
-    poll(fds: *mut libc::pollfd, count: libc::nfds_t, timeout: c_int) -> c_int
-        { fds: entries(count) }
+        { value: option_len(level, name, len), len: INT }
     wait(status: *mut c_int) -> libc::pid_t { status: INT }
     waitpid(pid: libc::pid_t, status: *mut c_int, options: c_int) -> libc::pid_t { status: INT }
     wait3(status: *mut c_int, options: c_int, usage: *mut libc::rusage) -> libc::pid_t
@@ -188,7 +207,7 @@ fixed! {
     getentropy(buf: *mut c_void, len: size_t) -> c_int { buf: len }
     name_to_handle_at(
         fd: c_int, path: *const c_char, handle: *mut c_void, mount: *mut c_int, flags: c_int
-    ) -> c_int { handle: handle_len(handle), mount: INT }
+    ) -> c_int { handle: handle_len(handle), mount: if flags & LONG_MOUNT == 0 { INT } else { 8 } }
     select(
         count: c_int, reads: *mut libc::fd_set, writes: *mut libc::fd_set,
         others: *mut libc::fd_set, limit: *mut libc::timeval
@@ -204,8 +223,25 @@ fixed! {
         queue: c_int, message: *mut c_char, len: size_t, priority: *mut c_uint,
         limit: *const libc::timespec
     ) -> ssize_t { message: len, priority: 4 }
-    msgctl(queue: c_int, command: c_int, buf: *mut c_void) -> c_int { buf: 128 }
-    shmctl(segment: c_int, command: c_int, buf: *mut c_void) -> c_int { buf: 128 }
+    mq_getattr(queue: libc::mqd_t, attributes: *mut libc::mq_attr) -> c_int
+        { attributes: size_of::<libc::mq_attr>() }
+    mq_setattr(queue: libc::mqd_t, new: *const libc::mq_attr, old: *mut libc::mq_attr) -> c_int
+        { old: size_of::<libc::mq_attr>() }
+    pthread_getname_np(thread: libc::pthread_t, name: *mut c_char, len: size_t) -> c_int
+        { name: len }
+    pthread_getaffinity_np(thread: libc::pthread_t, len: size_t, set: *mut libc::cpu_set_t)
+        -> c_int { set: len }
+    adjtimex(time: *mut libc::timex) -> c_int { time: TIMEX }
+    ntp_adjtime(time: *mut libc::timex) -> c_int { time: TIMEX }
+    clock_adjtime(clock: libc::clockid_t, time: *mut libc::timex) -> c_int { time: TIMEX }
+    timespec_get(time: *mut libc::timespec, base: c_int) -> c_int { time: TIMESPEC }
+    thrd_sleep(wanted: *const libc::timespec, left: *mut libc::timespec) -> c_int
+        { left: TIMESPEC }
+    getcpu(processor: *mut c_uint, node: *mut c_uint) -> c_int { processor: INT, node: INT }
+    getdirentries(fd: c_int, buf: *mut c_char, len: size_t, base: *mut libc::off_t) -> ssize_t
+        { buf: len, base: 8 }
+    getdirentries64(fd: c_int, buf: *mut c_char, len: size_t, base: *mut libc::off64_t) -> ssize_t
+        { buf: len, base: 8 }
 }
 
 filled! {
@@ -223,15 +259,17 @@ filled! {
     listxattr(path: *const c_char, buf: *mut c_char, len: size_t) -> ssize_t { buf: len, unit 1 }
     llistxattr(path: *const c_char, buf: *mut c_char, len: size_t) -> ssize_t { buf: len, unit 1 }
     flistxattr(fd: c_int, buf: *mut c_char, len: size_t) -> ssize_t { buf: len, unit 1 }
+    res_query(name: *const c_char, class: c_int, kind: c_int, answer: *mut u8, len: c_int) -> c_int
+        { answer: usize::try_from(len).unwrap_or(0), unit 1 }
+    res_search(name: *const c_char, class: c_int, kind: c_int, answer: *mut u8, len: c_int) -> c_int
+        { answer: usize::try_from(len).unwrap_or(0), unit 1 }
+    res_send(question: *const u8, question_len: c_int, answer: *mut u8, len: c_int) -> c_int
+        { answer: usize::try_from(len).unwrap_or(0), unit 1 }
     epoll_wait(fd: c_int, events: *mut libc::epoll_event, most: c_int, timeout: c_int) -> c_int
         { events: usize::try_from(most).unwrap_or(0) * EVENT, unit EVENT }
 }
 
 const EVENT: usize = size_of::<libc::epoll_event>();
-
-fn entries(count: libc::nfds_t) -> usize {
-    usize::try_from(count).unwrap_or(0).saturating_mul(size_of::<libc::pollfd>())
-}
 
 /// Bytes of a set of file descriptors of which so many are looked at.
 pub(super) fn bits(count: c_int) -> usize {
