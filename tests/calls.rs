@@ -8,7 +8,7 @@
 mod calls_support;
 mod support;
 
-use calls_support::cases;
+use calls_support::{blocking, cases, handler, uring};
 use std::path::Path;
 use stillheap::{Heap, Options, ProcessHeap, Scope};
 
@@ -17,7 +17,7 @@ static HEAP: ProcessHeap = ProcessHeap::new();
 
 /// When a call comes after a freeze.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum When {
+pub(crate) enum When {
     /// Most often while the freeze's pages are still being saved.
     Window,
     Outside,
@@ -28,7 +28,7 @@ enum When {
 /// freeze.
 pub(crate) struct Cold {
     heap: Heap,
-    when: When,
+    pub(crate) when: When,
     /// What is written often is not protected for long: so each case takes the next of these.
     pool: Vec<Vec<u8>>,
     next: usize,
@@ -38,17 +38,19 @@ pub(crate) struct Cold {
     outside: usize,
 }
 
-const CHUNK: usize = 2 << 20;
-const POOL: usize = 16;
+pub(crate) const CHUNK: usize = 2 << 20;
+const POOL: usize = 4;
 
 impl Cold {
-    fn new(heap: Heap) -> Self {
+    pub(crate) fn new(heap: Heap) -> Self {
         // Pages of zeros cost a snapshot nothing; each chunk is written to, so that a freeze
         // protects it.
-        let mut pool = vec![vec![0; 4 * CHUNK]; POOL];
-        pool.iter_mut().flat_map(|memory| memory.iter_mut().step_by(CHUNK)).for_each(|b| *b = 1);
-        let ballast = vec![0; 8 * CHUNK];
-        Self { heap, when: When::Window, pool, next: 0, ballast, windows: 0, outside: 0 }
+        let mut pool: Vec<Vec<u8>> = (0..POOL).map(|_| vec![0; 4 * CHUNK]).collect();
+        for memory in &mut pool {
+            memory.iter_mut().step_by(CHUNK).for_each(|byte| *byte = 1);
+        }
+        let ballast = vec![0; 4 * CHUNK];
+        Self { heap, when: When::Outside, pool, next: 0, ballast, windows: 0, outside: 0 }
     }
 
     /// The first byte of a chunk that lies wholly in the memory, as do two more behind it.
@@ -97,7 +99,7 @@ impl Cold {
 }
 
 /// Whether a system call that nobody interposes finds the memory protected. What is there stays.
-fn is_protected(address: *mut u8) -> bool {
+pub(crate) fn is_protected(address: *mut u8) -> bool {
     // SAFETY: a byte of the pool's memory.
     let byte = unsafe { std::slice::from_raw_parts_mut(address, 1) };
     let before = byte[0];
@@ -192,13 +194,94 @@ fn interposed(source: &str) -> Vec<&str> {
     names
 }
 
+fn in_child(role: &str) -> String {
+    let folder = tempfile::tempdir().expect("a folder");
+    support::run(role, folder.path())
+}
+
+fn calls_that_wait_are_served_after_a_freeze() {
+    assert_eq!(in_child("waits").matches(": served").count(), 9);
+}
+
+fn calls_that_have_waited_since_before_the_heap_was_opened_are_served() {
+    assert_eq!(in_child("waits_first").matches(": served").count(), 9);
+}
+
+fn the_programs_own_handler_gets_what_is_not_ours() {
+    in_child("handler");
+    in_child("handler_first");
+}
+
+fn a_signal_that_is_sent_does_what_it_would_without_us() {
+    use std::os::unix::process::ExitStatusExt;
+    assert!(in_child("ignored").contains("goes on"));
+    let folder = tempfile::tempdir().expect("a folder");
+    let output = support::child("sent", folder.path()).output().expect("a process");
+    let text = support::text_of(&output);
+    assert_eq!(output.status.signal(), Some(libc::SIGSEGV), "{text}");
+    assert!(text.contains("sent") && !text.contains("goes on"), "{text}");
+}
+
+/// Masks survive `exec`.
+fn a_parent_that_blocks_faults_does_no_harm() {
+    use std::os::unix::process::CommandExt;
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut child = support::child("blocked", folder.path());
+    let block = || {
+        let (set, none): (u64, *mut u64) = (1 << (libc::SIGSEGV - 1), std::ptr::null_mut());
+        let (number, how) = (libc::SYS_rt_sigprocmask, libc::SIG_BLOCK);
+        // SAFETY: reads one set. By number: the function would not block it.
+        let done = unsafe { libc::syscall(number, how, &raw const set, none, 8_usize) };
+        if done == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+    };
+    // SAFETY: makes one system call.
+    let output = unsafe { child.pre_exec(block) }.output().expect("a process");
+    let text = support::text_of(&output);
+    assert!(output.status.success() && text.contains("goes on"), "{}: {text}", output.status);
+}
+
+fn what_an_uring_reads_into_is_touched_first() {
+    print!("{}", in_child("uring"));
+}
+
 fn main() {
-    match support::role() {
-        Some((role, dir)) if role == "every_call" => every_call(&dir),
-        Some((role, _)) => panic!("no role {role}"),
-        None => support::run_all(&[
+    let Some((role, dir)) = support::role() else {
+        return support::run_all(&[
             ("every_interposed_function_has_a_case", every_interposed_function_has_a_case),
+            (
+                "calls_that_wait_are_served_after_a_freeze",
+                calls_that_wait_are_served_after_a_freeze,
+            ),
+            (
+                "calls_that_have_waited_since_before_the_heap_was_opened_are_served",
+                calls_that_have_waited_since_before_the_heap_was_opened_are_served,
+            ),
+            (
+                "the_programs_own_handler_gets_what_is_not_ours",
+                the_programs_own_handler_gets_what_is_not_ours,
+            ),
+            (
+                "a_signal_that_is_sent_does_what_it_would_without_us",
+                a_signal_that_is_sent_does_what_it_would_without_us,
+            ),
+            ("a_parent_that_blocks_faults_does_no_harm", a_parent_that_blocks_faults_does_no_harm),
+            (
+                "what_an_uring_reads_into_is_touched_first",
+                what_an_uring_reads_into_is_touched_first,
+            ),
             ("none_finds_memory_protected", none_finds_memory_protected),
-        ]),
+        ]);
+    };
+    match role.as_str() {
+        "every_call" => every_call(&dir),
+        "waits" => blocking::across_a_freeze(&dir, false),
+        "waits_first" => blocking::across_a_freeze(&dir, true),
+        "handler" => handler::foreign_faults(&dir, false),
+        "handler_first" => handler::foreign_faults(&dir, true),
+        "ignored" => handler::ignored(&dir),
+        "sent" => handler::sent(&dir),
+        "blocked" => handler::blocked(&dir),
+        "uring" => uring::reading(&dir),
+        role => panic!("no role {role}"),
     }
 }

@@ -22,9 +22,14 @@ macro_rules! f {
     }};
 }
 
+pub(crate) mod blocking;
 mod files;
+pub(crate) mod handler;
+mod more;
+mod numbers;
 mod others;
 mod sockets;
+pub(crate) mod uring;
 
 use crate::Cold;
 use std::path::Path;
@@ -33,7 +38,7 @@ use std::path::Path;
 pub(crate) type Case = (&'static str, fn(&mut Cold, &Path));
 
 pub(crate) fn cases() -> Vec<Case> {
-    [files::CASES, sockets::CASES, others::CASES].concat()
+    [files::CASES, sockets::CASES, others::CASES, more::CASES, numbers::CASES].concat()
 }
 
 /// The C string of a path.

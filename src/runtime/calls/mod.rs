@@ -12,10 +12,10 @@
 //! | lies outside the arena | the call goes on: a load and some compares |
 //! | the thread is in a scope, into which no freeze falls | it is made writable first |
 //! | up to 64 KiB | the kernel writes to a *shadow* (`shadow`), the thread copies it |
-//! | more, from a file, pipe or stream, which lose nothing by it | made writable; again after `EFAULT`, and on where a freeze has cut it short |
-//! | more, with `O_DIRECT`, or from a file system that may do the same (FUSE, 9p) | a shadow with a mapping of its own |
-//! | more, from anything else | the same; of devices at most 1 MiB at a time |
-//! | the argument of an `ioctl` that no table knows | it and 2 MiB behind it made writable; again after `EFAULT` |
+//! | more, from a file, pipe or stream | made writable; again if a freeze came in between |
+//! | more, with `O_DIRECT`, or from FUSE or 9p | a shadow with a mapping of its own |
+//! | more, from anything else | the same; from devices at most 1 MiB at a time |
+//! | an `ioctl`'s argument that no table knows | it and 2 MiB behind it are made writable |
 //! | a stream's buffer (`setvbuf`) | the C library takes one of its own |
 //!
 //! Making memory writable and calling then is not enough outside scopes: a thread may wait in the
@@ -29,21 +29,33 @@
 //! SIGSEGV cannot be blocked, and who sets a handler for it is called after ours, with the mask
 //! that it asked for but for SIGSEGV: it may write to the heap.
 //!
-//! **What cannot be interposed**, and what to do:
+//! **What cannot be interposed**, and the remedy. *Outside the heap* is memory from
+//! [`transient`](crate::transient) or `mmap`; *touched* is memory that was handed to
+//! [`touch`](crate::touch) in a scope that lasts until the kernel has written.
 //!
-//! | what | what happens | remedy |
-//! |---|---|---|
-//! | calls without the C library (inline assembler, rustix's default backend, Go code) | `EFAULT` | rustix's feature `use-libc`; else [`touch`](crate::touch) in a scope, or memory outside the heap: [`transient`](crate::transient), `mmap` |
-//! | `io_uring`, Linux's own `aio` | `EFAULT` in the completion | buffers outside the heap; or touched, in a scope that lasts until the completion |
-//! | control blocks of `aio_read` and its kin, of `getaddrinfo_a` | the C library's helper threads, which block all signals, write to them: the process ends | control blocks and buffers outside the heap |
-//! | `O_DIRECT` by a call of the two kinds above | bytes that come after a freeze may be missing in snapshots | buffers outside the heap |
-//! | stacks of threads, of `sigaltstack`, of `clone` in the heap | a signal's frame cannot be written: the process ends | `mmap`, as std and the C library do |
-//! | robust and priority-inheriting mutexes in the heap | the kernel cannot write to the lock's word | `transient` |
-//! | pointers inside the argument of an `ioctl` (`SG_IO`, `SIOCETHTOOL`) or of `ptrace(GETREGSET)`; `vmsplice`, `quotactl`, `modify_ldt` | `EFAULT` | `touch` in a scope, or memory outside the heap |
-//! | raw `rt_sigaction`, `rt_sigprocmask` for SIGSEGV | a write to protected memory ends the process | the C library's functions |
-//! | `sigsetjmp`, `getcontext`, `swapcontext` on such a buffer | the mask is not saved | buffers outside the heap |
-//! | `pthread_cancel` while a call waits here | the process may end: a Rust frame is unwound | end threads otherwise |
-//! | programs linked statically, or with another C library than glibc | nothing is interposed | glibc, linked dynamically |
+//! - Calls made without the C library (inline assembler, rustix's default backend) fail with
+//!   `EFAULT`: rustix has the feature `use-libc`; else touched, or outside the heap.
+//! - `io_uring` and Linux's own `aio` complete with `EFAULT`: touched, or outside the heap. With
+//!   `O_DIRECT`, and with buffers that were registered, only outside the heap: the device writes
+//!   unnoticed, and what it has written may be missing in snapshots.
+//! - Control blocks of `aio_read`, `aio_write` and their kin, and of `getaddrinfo_a`: helper
+//!   threads of the C library, which block all signals, write to them, and the process ends.
+//!   Blocks and buffers outside the heap.
+//! - Stacks of threads, of `sigaltstack` and of `clone` in the heap: no signal can be delivered
+//!   there, and the process ends. `mmap`, as std and the C library do.
+//! - Robust and priority-inheriting mutexes, which the kernel writes to: outside the heap.
+//! - What the argument of an `ioctl` points to (`SG_IO`, `SIOCETHTOOL`, `SIOCGIFCONF`), of
+//!   `ptrace(PTRACE_GETREGSET)`, of `vmsplice`, `quotactl`, `modify_ldt`, `arch_prctl` and
+//!   `clone`, and all that a request writes later than in its call: as for the first.
+//! - The mask that `sigsetjmp` and `getcontext` save: buffers outside the heap, mostly the stack.
+//! - `rt_sigaction` and `rt_sigprocmask` by number: they can take SIGSEGV away from this crate.
+//!   The C library's functions.
+//! - A thread that is cancelled (`pthread_cancel`) while it waits in a call: it may end the
+//!   process, since Rust's frames are not made for that.
+//! - Handlers for SIGSEGV that write to the heap need an alternate stack with room for two signal
+//!   frames; std's has 8 KiB, which is too little where a frame holds AVX-512's registers.
+//! - Programs that are linked statically, or with another C library than glibc: there is no
+//!   second definition to call, and nothing is interposed.
 //!
 //! A function that this C library does not have yet, since it is an older one, fails with
 //! `ENOSYS`, as std and others expect of older kernels.

@@ -42,7 +42,7 @@ macro_rules! numbers {
     )*};
 }
 
-numbers! { i32 u32 i64 u64 usize }
+numbers![i32 u32 i64 u64 usize];
 
 impl<T> Argument for *mut T {
     fn from_register(register: usize) -> Self {
@@ -81,11 +81,10 @@ impl Outcome for isize {
 
 /// Calls functions with as many registers as they have arguments.
 macro_rules! routes {
-    ($number:ident, $registers:ident { $($(#[$only:meta])? $call:ident = $sys:ident($($at:tt)*);)* })
+    ($number:ident, $registers:ident { $($call:ident = $sys:ident($($at:tt)*);)* })
     => {
         match $number {
             $(
-                $(#[$only])?
                 libc::$sys => {
                     // SAFETY: passed on from the caller: the function has the call's arguments.
                     let result = unsafe { $call($(Argument::from_register($registers[$at])),*) };

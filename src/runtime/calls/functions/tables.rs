@@ -103,8 +103,8 @@ fn handle_len(handle: *const c_void) -> usize {
 }
 
 fixed! {
-    statx(fd: c_int, path: *const c_char, flags: c_int, mask: c_uint, buf: *mut libc::statx) -> c_int
-        { buf: size_of::<libc::statx>() }
+    statx(fd: c_int, path: *const c_char, flags: c_int, mask: c_uint, buf: *mut libc::statx)
+        -> c_int { buf: size_of::<libc::statx>() }
     statfs(path: *const c_char, buf: *mut libc::statfs) -> c_int { buf: size_of::<libc::statfs>() }
     fstatfs(fd: c_int, buf: *mut libc::statfs) -> c_int { buf: size_of::<libc::statfs>() }
     statfs64(path: *const c_char, buf: *mut libc::statfs64) -> c_int
@@ -122,16 +122,16 @@ fixed! {
         { address: address_len(len), len: INT }
     getpeername(fd: c_int, address: *mut libc::sockaddr, len: *mut socklen_t) -> c_int
         { address: address_len(len), len: INT }
-    getsockopt(fd: c_int, level: c_int, name: c_int, value: *mut c_void, len: *mut socklen_t) -> c_int
-        { value: option_len(level, name, len), len: INT }
+    getsockopt(fd: c_int, level: c_int, name: c_int, value: *mut c_void, len: *mut socklen_t)
+        -> c_int { value: option_len(level, name, len), len: INT }
     wait(status: *mut c_int) -> libc::pid_t { status: INT }
     waitpid(pid: libc::pid_t, status: *mut c_int, options: c_int) -> libc::pid_t { status: INT }
     wait3(status: *mut c_int, options: c_int, usage: *mut libc::rusage) -> libc::pid_t
         { status: INT, usage: RUSAGE }
     wait4(pid: libc::pid_t, status: *mut c_int, options: c_int, usage: *mut libc::rusage)
         -> libc::pid_t { status: INT, usage: RUSAGE }
-    waitid(kind: libc::idtype_t, id: libc::id_t, info: *mut libc::siginfo_t, options: c_int) -> c_int
-        { info: size_of::<libc::siginfo_t>() }
+    waitid(kind: libc::idtype_t, id: libc::id_t, info: *mut libc::siginfo_t, options: c_int)
+        -> c_int { info: size_of::<libc::siginfo_t>() }
     clock_gettime(clock: libc::clockid_t, time: *mut libc::timespec) -> c_int { time: TIMESPEC }
     clock_getres(clock: libc::clockid_t, time: *mut libc::timespec) -> c_int { time: TIMESPEC }
     clock_nanosleep(
