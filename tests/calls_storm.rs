@@ -10,6 +10,7 @@ mod support;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::thread;
@@ -199,6 +200,10 @@ fn copy_files(dir: &Path) {
             }
             writer.write_all(&buffer[..got]).expect("room");
         }
+        // A file gives less than it is asked for at its end only.
+        buffer.resize(bytes.len(), 0);
+        assert_eq!(reader.read_at(&mut buffer, 0).expect("no EFAULT"), bytes.len());
+        assert!(buffer == bytes, "round {round}");
         assert!(std::fs::read(&to).expect("no EFAULT") == bytes, "round {round}");
         assert_eq!(std::fs::metadata(&to).expect("no EFAULT").len(), bytes.len() as u64);
         if !done(3) {

@@ -11,6 +11,8 @@ use std::os::fd::AsRawFd;
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::Path;
 use std::ptr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -203,15 +205,22 @@ fn events() -> Waiting {
     boxed("epoll_wait", call, move || assert_eq!(from.send(b"x").expect("room"), 1))
 }
 
+/// While it waits, another thread changes what the entry asks for: that stays.
 fn poll() -> Waiting {
     let (from, to) = UnixDatagram::pair().expect("sockets");
+    let list = Arc::new(AtomicPtr::new(ptr::null_mut()));
+    let shared = Arc::clone(&list);
     let call = move |place: *mut u8| {
         let list: *mut libc::pollfd = place.cast();
+        shared.store(list, Relaxed);
         c!(list.write(libc::pollfd { fd: to.as_raw_fd(), events: libc::POLLIN, revents: 0 }));
         assert_eq!(worked(c!(libc::poll(list, 1, -1))), 1);
-        assert_eq!(c!((*list).revents), libc::POLLIN);
+        assert_eq!(c!(((*list).events, (*list).revents)), (99, libc::POLLIN));
     };
-    boxed("poll", call, move || assert_eq!(from.send(b"x").expect("room"), 1))
+    boxed("poll", call, move || {
+        c!((*list.load(Relaxed)).events = 99);
+        assert_eq!(from.send(b"x").expect("room"), 1);
+    })
 }
 
 /// A count that is read is gone.

@@ -16,6 +16,7 @@ pub(crate) const CASES: &[Case] = &[
         old_stats,
     ),
     ("fcntl fcntl64 __fcntl", locks),
+    ("pread readv", past_the_page_cache),
     ("sendmmsg", sending),
     ("posix_spawn posix_spawnp", spawning),
     ("process_vm_readv", own_memory),
@@ -156,6 +157,29 @@ fn locks(cold: &mut Cold, folder: &Path) {
         });
         assert_eq!(c!((*lock).l_type), libc::F_UNLCK as i16);
     }
+}
+
+/// Not every file system lets a file be read so.
+fn past_the_page_cache(cold: &mut Cold, folder: &Path) {
+    use std::os::unix::fs::OpenOptionsExt;
+    const LEN: usize = 1 << 20;
+    drop(sevens(folder, LEN));
+    let mut options = File::options();
+    options.read(true).custom_flags(libc::O_DIRECT);
+    let Ok(file) = options.open(folder.join("sevens")) else { return };
+    let (fd, place) = (file.as_raw_fd(), cold.start());
+    for len in [4096, LEN] {
+        assert_eq!(worked(f!(cold, [place], libc::pread(fd, place.cast(), len, 0))), len as i64);
+        are_sevens(place, len);
+        c!(place.write_bytes(0, len));
+    }
+    let far = place.wrapping_add(2 << 20);
+    let part = |place: *mut u8| iovec { iov_base: place.cast(), iov_len: LEN / 2 };
+    let parts = [part(place), part(far)];
+    let got = f!(cold, [place, far], libc::readv(fd, parts.as_ptr(), 2));
+    assert_eq!(worked(got), LEN as i64);
+    are_sevens(place, LEN / 2);
+    are_sevens(far, LEN / 2);
 }
 
 /// The second message is too many: what it says stays as it was.

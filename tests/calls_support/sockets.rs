@@ -14,6 +14,7 @@ use std::time::Duration;
 pub(crate) const CASES: &[Case] = &[
     ("recv recvfrom __recv_chk __recvfrom_chk", datagrams),
     ("recvmsg recvmmsg", messages),
+    ("recvmmsg", many_messages),
     ("accept accept4 getsockname getpeername getsockopt", names),
     ("pipe pipe2 socketpair", pairs),
     ("poll __poll_chk ppoll select pselect", waiting),
@@ -147,6 +148,36 @@ fn messages(cold: &mut Cold, _: &Path) {
     }
 }
 
+/// There is room for three, two come: the third stays as it was.
+fn many_messages(cold: &mut Cold, _: &Path) {
+    let (here, there) = udp();
+    let target = here.local_addr().expect("an address");
+    let (headers, parts): (*mut libc::mmsghdr, *mut iovec) = (cold.at(0), cold.at(10));
+    let data = cold.start().wrapping_add(2 << 20);
+    for index in 0..3 {
+        let (header, part) = (headers.wrapping_add(index), parts.wrapping_add(index));
+        let iov_base = data.wrapping_add(index * 100_000).cast();
+        c!(part.write(iovec { iov_base, iov_len: 100_000 }));
+        c!(header.write(std::mem::zeroed()));
+        c!((*header).msg_hdr.msg_iov = part);
+        c!((*header).msg_hdr.msg_iovlen = 1);
+        c!((*header).msg_len = 99);
+    }
+    for message in [&b"first"[..], b"the second"] {
+        there.send_to(message, target).expect("sent");
+    }
+    let limit: *mut libc::timespec = cold.at(20);
+    c!(limit.write(libc::timespec { tv_sec: 50, tv_nsec: 0 }));
+    let (fd, flags) = (here.as_raw_fd(), libc::MSG_WAITFORONE);
+    let got = f!(cold, [headers, data, limit], libc::recvmmsg(fd, headers, 3, flags, limit));
+    assert_eq!(worked(got), 2);
+    let len = |index: usize| c!((*headers.wrapping_add(index)).msg_len);
+    assert_eq!([len(0), len(1), len(2)], [5, 10, 99]);
+    assert_eq!(c!(std::slice::from_raw_parts(data, 5)), b"first");
+    assert_eq!(c!(std::slice::from_raw_parts(data.add(100_000), 10)), b"the second");
+    assert!((40..=50).contains(&c!((*limit).tv_sec)), "what is left of the time");
+}
+
 fn names(cold: &mut Cold, _: &Path) {
     let server = TcpListener::bind("127.0.0.1:0").expect("a socket");
     let target = server.local_addr().expect("an address");
@@ -177,6 +208,9 @@ fn names(cold: &mut Cold, _: &Path) {
         worked(f!(cold, [value, len], libc::getsockopt(fd, level, option, value.cast(), len)));
         assert_eq!(c!(value.read()), libc::SOCK_STREAM);
         c!(libc::close(fd));
+        let got = f!(cold, [address, len], libc::getpeername(-1, address.cast(), len));
+        let error = std::io::Error::last_os_error().raw_os_error();
+        assert_eq!((got, error), (-1, Some(libc::EBADF)));
     }
 }
 

@@ -12,8 +12,10 @@ use crate::runtime::process;
 use crate::runtime::thread;
 use std::ptr;
 
-/// Bytes of a thread's buffer.
-pub(crate) const BOUNCE: usize = 64 << 10;
+/// The most that is read by way of a shadow if it can be read another way.
+pub(in crate::runtime::calls) const SMALL: usize = 64 << 10;
+/// Bytes of a thread's buffer: so much, and an address, and what a handler may need meanwhile.
+pub(crate) const BOUNCE: usize = SMALL + (8 << 10);
 /// What transfers that bypass the page cache have to be aligned to, mostly.
 const SECTOR: usize = 512;
 /// The most outputs that one call has.

@@ -47,7 +47,7 @@ names! {
 }
 
 /// Finds them all now: later it may be a signal handler that calls one, or a fork whose parent
-/// had the loader's lock. Takes about as long as a page fault for each ten.
+/// had the loader's lock. It takes some 20 µs in all.
 pub(in crate::runtime) fn look_up() {
     for real in ALL {
         real.look_up();

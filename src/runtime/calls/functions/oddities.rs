@@ -9,7 +9,7 @@
 
 use super::names::real;
 use crate::runtime::calls::seam;
-use crate::runtime::calls::shadow::{BOUNCE, Shadows};
+use crate::runtime::calls::shadow::{SMALL, Shadows};
 use libc::{c_char, c_int, c_uint, c_void, size_t, ssize_t};
 use std::ptr;
 
@@ -40,7 +40,7 @@ pub unsafe extern "C" fn getcwd(buf: *mut c_char, len: size_t) -> *mut c_char {
 pub unsafe extern "C" fn arc4random_buf(buf: *mut c_void, len: size_t) {
     let mut done = 0;
     while done < len {
-        let wanted = (len - done).min(BOUNCE / 2);
+        let wanted = (len - done).min(SMALL / 2);
         let mut shadows = Shadows::new();
         let user = buf.wrapping_byte_add(done);
         let place = shadows.out(user, wanted);

@@ -10,7 +10,7 @@
 use super::names::real;
 use super::transfers::{ODD_MAX, Origin};
 use crate::runtime::calls::seam::{self, Exposure};
-use crate::runtime::calls::shadow::{self, BOUNCE, Shadows, TRIES, is_fault, retried};
+use crate::runtime::calls::shadow::{self, SMALL, Shadows, TRIES, is_fault, retried};
 use libc::{c_int, c_ulong, iovec, off_t, off64_t, pid_t, ssize_t};
 use std::ptr;
 
@@ -140,7 +140,7 @@ unsafe fn scattered(
 ) -> ssize_t {
     // SAFETY: says the caller.
     let mut scatter = unsafe { Scatter::new(parts, usize::try_from(count).unwrap_or(0)) };
-    let is_large = scatter.exposed && scatter.len > BOUNCE;
+    let is_large = scatter.exposed && scatter.len > SMALL;
     let origin = if is_large { Origin::of(fd) } else { Origin::Odd };
     let most = match origin {
         Origin::File => return filled_up(&scatter, call),

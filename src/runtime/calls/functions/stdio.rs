@@ -9,11 +9,11 @@
 
 use super::names::real;
 use crate::runtime::calls::seam::{self, Exposure};
-use crate::runtime::calls::shadow::{BOUNCE, Shadows, deliver};
+use crate::runtime::calls::shadow::{SMALL, Shadows, deliver};
 use libc::{FILE, c_void, size_t};
 
 /// The part of a thread's buffer that one read fills.
-const PIECE: usize = BOUNCE / 2;
+const PIECE: usize = SMALL / 2;
 
 /// Functions that read `count` items; `locked` ones keep other threads away meanwhile.
 macro_rules! stream_reads {

@@ -11,7 +11,7 @@
 use super::names::real;
 use super::tables::{INT, address_len};
 use crate::runtime::calls::seam::{self, Exposure};
-use crate::runtime::calls::shadow::{BOUNCE, Shadows, TRIES, is_fault, retried};
+use crate::runtime::calls::shadow::{SMALL, Shadows, TRIES, is_fault, retried};
 use libc::{c_int, c_void, off_t, off64_t, size_t, socklen_t, ssize_t};
 use std::mem::MaybeUninit;
 
@@ -114,7 +114,7 @@ unsafe fn transfer(
         }
         Exposure::Exposed => {}
     }
-    let origin = if len > BOUNCE { Origin::of(fd) } else { Origin::Odd };
+    let origin = if len > SMALL { Origin::of(fd) } else { Origin::Odd };
     match origin {
         Origin::File => return filled_up(buf, len, call),
         Origin::Stream if manner.full => return filled_up(buf, len, call),
@@ -123,7 +123,7 @@ unsafe fn transfer(
         }
         Origin::Direct | Origin::Odd => {}
     }
-    let most = if manner.whole || origin == Origin::Direct { len } else { ODD_MAX.max(BOUNCE) };
+    let most = if manner.whole || origin == Origin::Direct { len } else { ODD_MAX };
     let len = len.min(most);
     let mut shadows = Shadows::new();
     let place = if manner.boasts {
