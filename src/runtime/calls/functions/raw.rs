@@ -2,7 +2,7 @@
 //!
 //! Numbers whose arguments and results are those of a function that is defined here go there;
 //! all others are passed straight on. Among these is `futex`, which is called often, and by this
-//! crate, too: it pays a jump through a table.
+//! crate, too: it pays a compare, about a nanosecond.
 #![allow(unsafe_code, reason = "defines functions of the C library")]
 #![allow(
     clippy::missing_safety_doc,
