@@ -153,7 +153,7 @@ impl Engine {
     }
 
     /// Ends the care for what the epoch before this one changed: it is in a snapshot, or else
-    /// counts as changed in this epoch too. To be called once an epoch, after [`Engine::note_heat`].
+    /// counts as changed in this epoch too. To be called once an epoch, after the heat is noted.
     pub fn settle(&self, is_durable: bool) {
         let (ended, now) = (self.clock.epoch().wrapping_sub(1), self.clock.epoch());
         for (cell, kind) in self.known_cells() {
