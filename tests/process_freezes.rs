@@ -279,9 +279,41 @@ fn handlers_write(dir: &Path) {
     assert!(sum > 100 && heap.stats().freezes.freezes > 5, "{sum}");
 }
 
+/// Forks of which the C library is not told, at any time: the child is on its own, and can write
+/// to all of its memory.
+fn raw_forks(dir: &Path) {
+    let heap = open(dir, Options::new().snapshot_every(Duration::from_millis(5)));
+    let words = words(&heap);
+    fill(&words, 48);
+    let mut number = 0;
+    until("many snapshots", || {
+        number += 1;
+        words.write(|words| words.iter_mut().for_each(|part| part[3] += 1));
+        words.write(|words| raw_fork(words, number));
+        number >= 100 && heap.snapshots().len() > 10
+    });
+    let sum: u64 = words.read(|words| words.iter().map(|part| part[3]).sum());
+    assert_eq!(sum, 48 * (1 + number));
+}
+
+fn raw_fork(words: &mut [Vec<u64>], number: u64) {
+    // SAFETY: the child calls nothing that allocates or takes a lock.
+    let child = unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) };
+    if child == 0 {
+        words.iter_mut().for_each(|part| part[3] += number);
+        let good = words.iter().all(|part| part[3] == 1 + 2 * number);
+        // SAFETY: ends the child.
+        unsafe { libc::_exit(if good { 0 } else { 1 }) };
+    }
+    let (mut status, child) = (0, child as libc::pid_t);
+    // SAFETY: writes the status.
+    assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+    assert_eq!(status, 0, "the child of round {number}");
+}
+
 type Role = (&'static str, fn(&Path));
 
-const ROLES: [Role; 11] = [
+const ROLES: [Role; 12] = [
     ("by_bytes", by_bytes),
     ("by_time", by_time),
     ("by_signal", by_signal),
@@ -293,6 +325,7 @@ const ROLES: [Role; 11] = [
     ("after_few_mappings", after_few_mappings),
     ("no_huge_pages", no_huge_pages),
     ("handlers_write", handlers_write),
+    ("raw_forks", raw_forks),
 ];
 
 /// Runs roles one after the other on one heap.
@@ -333,5 +366,6 @@ fn main() {
         ("few_mappings_are_enough", few_mappings_are_enough),
         ("no_huge_pages", || runs(&["no_huge_pages"])),
         ("handlers_write", || runs(&["handlers_write"])),
+        ("raw_forks", || runs(&["raw_forks"])),
     ]);
 }

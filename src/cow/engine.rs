@@ -17,7 +17,7 @@ use crate::cow::cells::{CellKind, Cells};
 use crate::cow::counters::Counters;
 use crate::cow::epoch::{self, Clock, Turn};
 use crate::cow::gate_wait;
-use crate::cow::latch::Latch;
+use crate::cow::latch::{Inside, Latch};
 use crate::cow::pages::{self, PageLedger};
 use crate::cow::promote::Promotion;
 use crate::cow::stage::{Stage, Unit};
@@ -100,7 +100,7 @@ impl Engine {
 
     /// Makes cells known whose memory is new and writable. One thread at a time.
     pub fn add_cells(&self, first: CellIndex, count: u32, kind: CellKind) {
-        let _inside = self.latch.enter();
+        let _inside = self.enter_latch();
         let now = self.clock.now();
         for cell in (first.0..first.0 + count).map(CellIndex) {
             let note = self.cells.note(cell);
@@ -135,7 +135,7 @@ impl Engine {
 
     /// Forgets cells. One thread at a time.
     pub fn remove_cells(&self, first: CellIndex, count: u32) {
-        let _inside = self.latch.enter();
+        let _inside = self.enter_latch();
         for cell in first.0..first.0 + count {
             self.cells.known(CellKind::Guarded).clear(cell);
             self.cells.known(CellKind::Tracked).clear(cell);
@@ -177,7 +177,7 @@ impl Engine {
     pub unsafe fn renew(&self, chunk: ChunkIndex) -> io::Result<()> {
         // Nobody protects the chunk between the two steps.
         let _blocked = SignalsBlocked::new();
-        let _inside = self.latch.enter();
+        let _inside = self.enter_latch();
         // SAFETY: says the caller.
         unsafe { map::renew(self.chunk_address(chunk), CHUNK_SIZE)? };
         let note = self.cells.note(chunk.cell());
@@ -364,6 +364,17 @@ impl Engine {
         match kind {
             PageKind::Table => &self.tables,
             PageKind::Tracked => &self.tracked,
+        }
+    }
+
+    /// Goes into the latch, after an exclusive holder has gone.
+    pub(super) fn enter_latch(&self) -> Inside<'_> {
+        let mut waited = 0;
+        loop {
+            match self.latch.try_enter() {
+                Some(inside) => return inside,
+                None => self.stand_by(&mut waited),
+            }
         }
     }
 

@@ -103,7 +103,7 @@ impl Engine {
         if !cells::is_set(pinned, chunk) {
             let _errno = ErrnoKept::new();
             let _blocked = SignalsBlocked::new();
-            let _inside = self.latch.enter();
+            let _inside = self.enter_latch();
             cells::set(pinned, chunk);
         }
     }
@@ -143,7 +143,7 @@ impl Engine {
 
     fn try_open(&self, chunk: ChunkIndex) -> Opening {
         let given = self.stage.given();
-        let _inside = self.latch.enter();
+        let _inside = self.enter_latch();
         let note = self.cells.note(chunk.cell());
         let (word, now) = (self.cells.word(chunk), self.clock.now());
         let (found, copy) = match self.clock.turn(now, word.load(Acquire)) {

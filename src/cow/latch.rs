@@ -28,18 +28,8 @@ impl Latch {
         Self(AtomicU32::new(0))
     }
 
-    /// Goes in, after an exclusive holder has gone.
-    pub(super) fn enter(&self) -> Inside<'_> {
-        let mut waited = 0;
-        loop {
-            if let Some(inside) = self.try_enter() {
-                return inside;
-            }
-            gate_wait::be_patient(&mut waited);
-        }
-    }
-
-    fn try_enter(&self) -> Option<Inside<'_>> {
+    /// Goes in, unless there is an exclusive holder.
+    pub(super) fn try_enter(&self) -> Option<Inside<'_>> {
         let before = self.0.fetch_add(1, Ordering::Acquire);
         let inside = Inside(self);
         if before & EXCLUSIVE == 0 { Some(inside) } else { None }
