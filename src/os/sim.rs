@@ -302,7 +302,7 @@ impl File for SimFile {
         let bytes = disk.state.bytes(self.id);
         let Ok(offset) = usize::try_from(offset) else { return Ok(None) };
         let Some(rest) = bytes.get(offset..) else { return Ok(None) };
-        let zeros = rest.chunks(BLOCK).take_while(|block| block.iter().all(|&byte| byte == 0));
+        let zeros = rest.chunks(BLOCK).take_while(|block| **block == [0; BLOCK][..block.len()]);
         let found = offset + zeros.count() * BLOCK;
         Ok((found < bytes.len()).then_some(found as u64))
     }
@@ -350,7 +350,7 @@ impl State {
                 self.files.insert(*id, Arc::default());
             }
             Op::Write(id, offset, bytes) => self.write(*id, *offset, bytes),
-            Op::SetLen(id, len) => self.bytes_mut(*id).resize(index(*len), 0),
+            Op::SetLen(id, len) => set_len(self.bytes_mut(*id), index(*len)),
             Op::Rename(from, to) => {
                 if let Some(id) = self.names.remove(from) {
                     self.names.insert(to.clone(), id);
@@ -367,7 +367,7 @@ impl State {
         let (start, end) = (index(offset), index(offset) + bytes.len());
         let file = self.bytes_mut(id);
         if file.len() < end {
-            file.resize(end, 0);
+            set_len(file, end);
         }
         file[start..end].copy_from_slice(bytes);
     }
@@ -383,6 +383,16 @@ impl State {
     fn bytes_mut(&mut self, id: FileId) -> &mut Vec<u8> {
         Arc::make_mut(self.files.entry(id).or_default())
     }
+}
+
+/// Cuts or extends with zeros; in one piece, for unoptimised tests have large files.
+fn set_len(file: &mut Vec<u8>, len: usize) {
+    if len > file.capacity() {
+        let mut longer = vec![0; len];
+        longer[..file.len()].copy_from_slice(file);
+        *file = longer;
+    }
+    file.resize(len, 0);
 }
 
 /// Offsets are below [`LEN_MAX`], so they fit.

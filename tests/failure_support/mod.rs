@@ -1,0 +1,433 @@
+//! An arena with a model beside it, a writer that changes both, and snapshots of it on a
+//! simulated disk, taken as the snapshot thread takes them.
+//!
+//! Invariant: a page holds its stamp, if it has one, in its first word and its last, and zeros.
+#![allow(unsafe_code, reason = "writes to memory of the arena, and reads its tables")]
+
+pub(crate) mod watched;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard};
+use std::{ptr, thread};
+use stillheap::arena::{
+    Arena, ArenaConfig, ChunkKind, Purpose, Space, first_table_page, later_table_pages,
+};
+use stillheap::base::{
+    CHUNK_SIZE, CHUNKS_PER_CELL, ChunkIndex, PAGE_SIZE, PAGES_PER_CHUNK, PageIndex,
+};
+use stillheap::cow::{CellKind, Engine, Fault, Window};
+use stillheap::image::{Choice, Host, Machine, Manifest, SnapshotRecord, choose, leftovers};
+use stillheap::os::Dir;
+use stillheap::os::sim::{self, SimDir};
+use stillheap::snapshot::{SaveError, Store};
+use watched::Watched;
+
+/// What the stage may hold: three chunks, and 512 pages.
+pub(crate) const LIMIT: u64 = 4 * CHUNK_SIZE as u64;
+/// Chunks that writers copy in a window at most, but for the storm's.
+const CHUNKS: usize = 3;
+/// Blocks, of which one is of tracked memory.
+const BLOCKS: usize = 6;
+/// In each block, every so many pages one is written: so that snapshots are of equal length.
+const STRIDE: u32 = 128;
+
+/// Who writes beside a snapshot's draft.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Beside {
+    /// A few units before it, and one at each of its calls.
+    Steps,
+    /// Before it, as much as the stage takes.
+    WholeStage,
+    /// A thread that writes all there is, over and over.
+    Storm,
+}
+
+/// Which call of the disk fails.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum At {
+    /// So many calls after the beginning.
+    Call(u64),
+    /// So many calls after the first sync.
+    Commit(u64),
+}
+
+impl At {
+    pub(crate) fn calls(self) -> u64 {
+        let (Self::Call(calls) | Self::Commit(calls)) = self;
+        calls
+    }
+}
+
+/// The arena and its model.
+pub(crate) struct World {
+    pub(crate) arena: Arena,
+    writer: Mutex<Writer>,
+    /// Whether calls of the disk have the writer write.
+    stepping: AtomicBool,
+    /// What is to fail from the first sync on.
+    at_sync: Mutex<Option<sim::Fault>>,
+}
+
+struct Writer {
+    space: Space,
+    /// Blocks of one chunk.
+    blocks: Vec<(PageIndex, CellKind)>,
+    stamps: BTreeMap<u32, u64>,
+    next_stamp: u64,
+    /// Pages and chunks that were written and are in no durable snapshot.
+    dirty: [BTreeSet<u32>; 2],
+    /// Chunks copied in this window, and whether a block has been given back in it.
+    chunks: usize,
+    given: Option<ChunkIndex>,
+    /// What was frozen for the newest snapshots.
+    frozen: BTreeMap<u64, Frozen>,
+}
+
+/// What an image has to hold: its blocks, their stamps, and pages of tables.
+#[derive(Clone)]
+struct Frozen {
+    blocks: Vec<(PageIndex, CellKind)>,
+    stamps: BTreeMap<u32, u64>,
+    tables: Vec<(PageIndex, Vec<u8>)>,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        let config = ArenaConfig { base: 0, main_cells: 8, boot_cells: 4 };
+        let arena = Arena::reserve(config).expect("address space");
+        let mut space = Space::booting(1);
+        space.enter_main();
+        space.claim_first_cell(&arena).expect("memory");
+        arena.cow().engage();
+        let mut writer = Writer {
+            space,
+            blocks: Vec::new(),
+            stamps: BTreeMap::new(),
+            next_stamp: 0,
+            dirty: Default::default(),
+            chunks: 0,
+            given: None,
+            frozen: BTreeMap::new(),
+        };
+        for purpose in [Purpose::Scoped; BLOCKS - 1].into_iter().chain([Purpose::Tracked]) {
+            writer.take(&arena, purpose);
+        }
+        Self {
+            arena,
+            writer: Mutex::new(writer),
+            stepping: AtomicBool::new(false),
+            at_sync: Mutex::default(),
+        }
+    }
+
+    fn writer(&self) -> MutexGuard<'_, Writer> {
+        self.writer.lock().expect("no panic")
+    }
+
+    /// The number of the newest snapshot; 0: there is none.
+    pub(crate) fn newest(&self) -> u64 {
+        self.writer().frozen.keys().last().copied().unwrap_or(0)
+    }
+
+    /// Changes outside windows.
+    pub(crate) fn change(&self) {
+        let mut writer = self.writer();
+        (0..4).for_each(|_| writer.write_any(&self.arena, CellKind::Guarded));
+        (0..40).for_each(|_| writer.write_any(&self.arena, CellKind::Tracked));
+        if writer.blocks.len() < BLOCKS {
+            writer.take(&self.arena, Purpose::Scoped);
+        }
+        if let Some(given) = writer.given.take() {
+            assert!(!self.arena.is_deferred(given), "its memory has come back");
+        }
+    }
+
+    /// The disk is about to make a segment durable.
+    pub(crate) fn before_sync(&self, dir: &SimDir) {
+        if let Some(fault) = self.at_sync.lock().expect("no panic").take() {
+            dir.fail(Some(fault));
+        }
+    }
+
+    /// One step of a writer in a window. Not on the saver's thread, which has privileges.
+    pub(crate) fn step(&self) {
+        if self.stepping.load(Relaxed) {
+            self.beside(|writer| writer.step(&self.arena));
+        }
+    }
+
+    /// Has another thread write, and waits for its end.
+    fn beside(&self, write: impl FnOnce(&mut Writer) + Send) {
+        thread::scope(|scope| scope.spawn(|| write(&mut self.writer())).join().expect("no panic"));
+    }
+}
+
+impl Writer {
+    fn take(&mut self, arena: &Arena, purpose: Purpose) {
+        let block = self.space.take_large(arena, purpose, PAGES_PER_CHUNK, 8).expect("room");
+        self.blocks.push((block, purpose.kind()));
+        // SAFETY: a block of that size, just taken.
+        let bytes = unsafe { bytes_at(arena.address(block), CHUNK_SIZE) };
+        assert!(bytes.iter().step_by(509).all(|byte| *byte == 0), "fresh memory");
+        for page in (0..PAGES_PER_CHUNK).step_by(STRIDE as usize) {
+            self.write(arena, PageIndex(block.0 + page), purpose.kind());
+        }
+    }
+
+    /// Gives a block of ordinary memory back, in a window, where it is kept until its end.
+    fn give(&mut self, arena: &Arena) {
+        let place = self.blocks.iter().position(|(_, kind)| *kind == CellKind::Guarded);
+        let (block, _) = self.blocks.remove(place.expect("a block"));
+        self.stamps.retain(|page, _| PageIndex(*page).chunk() != block.chunk());
+        self.dirty[1].remove(&block.chunk().0);
+        self.space.give_large(arena, block);
+        self.given = Some(block.chunk());
+    }
+
+    fn write_any(&mut self, arena: &Arena, wanted: CellKind) {
+        let random = self.next_stamp.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20;
+        let fitting: Vec<_> = self.blocks.iter().filter(|(_, kind)| *kind == wanted).collect();
+        let (block, kind) = *fitting[random as usize % fitting.len()];
+        let page = match kind {
+            CellKind::Guarded => (random >> 20) as u32 % (PAGES_PER_CHUNK / STRIDE) * STRIDE,
+            CellKind::Tracked => (random >> 20) as u32 % PAGES_PER_CHUNK,
+        };
+        self.write(arena, PageIndex(block.0 + page), kind);
+    }
+
+    /// Writes to a page as a program would that has a fault handler.
+    fn write(&mut self, arena: &Arena, page: PageIndex, kind: CellKind) {
+        self.next_stamp += 1;
+        let address = arena.address(page);
+        match kind {
+            CellKind::Guarded => {
+                assert_eq!(arena.cow().on_write_fault(address), Fault::Handled);
+                self.dirty[1].insert(page.chunk().0);
+            }
+            CellKind::Tracked => {
+                arena.cow().announce_tracked(page);
+                self.dirty[0].insert(page.0);
+            }
+        }
+        for place in [address, address + PAGE_SIZE - 8] {
+            let word: *mut u64 = ptr::with_exposed_provenance_mut(place);
+            // SAFETY: a word of a block, which has just been made writable.
+            unsafe { word.write_volatile(self.next_stamp) };
+        }
+        self.stamps.insert(page.0, self.next_stamp);
+    }
+
+    /// In turn: a chunk, as long as there is room for copies; a tracked page; a block goes, and
+    /// another one comes.
+    fn step(&mut self, arena: &Arena) {
+        let staged = arena.cow().counts().staged_chunks;
+        if self.chunks < CHUNKS {
+            self.write_any(arena, CellKind::Guarded);
+            self.chunks += usize::from(arena.cow().counts().staged_chunks > staged);
+        }
+        self.write_any(arena, CellKind::Tracked);
+        if self.given.is_none() && self.chunks > 1 {
+            self.give(arena);
+        }
+        if self.given.is_some() && self.blocks.len() < BLOCKS {
+            self.take(arena, Purpose::Scoped);
+        }
+    }
+
+    /// First writes to three chunks and to 512 pages.
+    fn fill_stage(&mut self, arena: &Arena) {
+        let all = |kind: CellKind| move |block: &&(PageIndex, CellKind)| block.1 == kind;
+        let blocks = self.blocks.clone();
+        for (block, kind) in blocks.iter().filter(all(CellKind::Guarded)).take(CHUNKS) {
+            self.write(arena, *block, *kind);
+        }
+        let (block, kind) = *blocks.iter().find(all(CellKind::Tracked)).expect("a block");
+        for page in 0..PAGES_PER_CHUNK {
+            self.write(arena, PageIndex(block.0 + page), kind);
+        }
+    }
+
+    fn freeze(&mut self, arena: &Arena) -> Frozen {
+        (self.chunks, self.given) = (0, None);
+        let (blocks, stamps) = (self.blocks.clone(), self.stamps.clone());
+        Frozen { blocks, stamps, tables: tables(arena) }
+    }
+}
+
+/// The pages of tables that an image has to hold, as they are now.
+fn tables(arena: &Arena) -> Vec<(PageIndex, Vec<u8>)> {
+    let mut found = Vec::new();
+    for cell in arena.live_cells() {
+        for place in 0..CHUNKS_PER_CELL {
+            let chunk = ChunkIndex(cell.first_chunk().0 + place);
+            let start = match arena.slot(chunk) {
+                Some(_) if arena.kind(chunk) == Some(ChunkKind::Free) => continue,
+                Some(slot) => ptr::from_ref(slot).expose_provenance(),
+                None => {
+                    let header = arena.cell_header(cell).expect("a cell that is no span");
+                    ptr::from_ref(header).expose_provenance()
+                }
+            };
+            let first = first_table_page(cell, place);
+            for page in std::iter::once(first).chain(later_table_pages(cell, place)) {
+                let address = start + (page.0 - first.0) as usize * PAGE_SIZE;
+                // SAFETY: tables of a live cell; nobody writes to them now.
+                found.push((page, unsafe { bytes_at(address, PAGE_SIZE) }.to_vec()));
+            }
+        }
+    }
+    found
+}
+
+/// # Safety
+/// So many bytes are mapped there, and nobody writes to them while this is in use.
+unsafe fn bytes_at<'a>(address: usize, len: usize) -> &'a [u8] {
+    let start: *const u8 = ptr::with_exposed_provenance(address);
+    // SAFETY: says the caller.
+    unsafe { std::slice::from_raw_parts(start, len) }
+}
+
+pub(crate) fn store<'a>(dir: &SimDir, world: &'a World) -> Store<Watched<'a>> {
+    let dir = Watched { dir: dir.clone(), world };
+    Store::open(dir, &host(&world.arena), 1, 2, true).expect("a new heap").store
+}
+
+fn host(arena: &Arena) -> Host {
+    Host {
+        base: arena.base() as u64,
+        arena_len: arena.config().byte_len() as u64,
+        page_size: 4096,
+        machine: Machine::current(),
+    }
+}
+
+/// A snapshot, from the freeze to its end, with a failure of the disk.
+pub(crate) fn attempt(
+    world: &World,
+    store: &mut Store<Watched<'_>>,
+    dir: &SimDir,
+    fault: Option<(At, sim::Fault)>,
+    beside: Beside,
+) -> Result<SnapshotRecord, SaveError> {
+    let engine = world.arena.cow();
+    let number = store.next_snapshot();
+    let limit = if beside == Beside::Storm { CHUNK_SIZE as u64 } else { LIMIT };
+    engine.stage().prepare(limit, 0, 0);
+    let frozen = world.writer().freeze(&world.arena);
+    engine.freeze(true).expect("a freeze");
+    let window = engine.window();
+    let changed = engine.note_heat();
+    // With what a failed snapshot should have saved.
+    let dirty = std::mem::take(&mut world.writer().dirty);
+    assert!(changed.pages >= dirty[0].len() as u64, "{changed:?} {}", dirty[0].len());
+    assert!(changed.chunks >= dirty[1].len() as u64, "{changed:?} {}", dirty[1].len());
+    let window = write_before(world, window, beside);
+    match fault {
+        Some((At::Commit(_), fault)) => *world.at_sync.lock().expect("no panic") = Some(fault),
+        fault => dir.fail(fault.map(|(_, fault)| fault)),
+    }
+    world.stepping.store(beside == Beside::Steps, Relaxed);
+    let stop = AtomicBool::new(false);
+    let drafted = thread::scope(|scope| {
+        if beside == Beside::Storm {
+            scope.spawn(|| storm(world, &stop));
+        }
+        let drafted = store.draft(&world.arena, &window, number, number);
+        stop.store(true, Relaxed);
+        drop(window);
+        drafted
+    });
+    world.writer().space.reclaim(&world.arena);
+    let result = drafted.and_then(|draft| store.commit(draft));
+    world.stepping.store(false, Relaxed);
+    engine.settle(result.is_ok());
+    let mut writer = world.writer();
+    let in_place = match &result {
+        Ok(_) => true,
+        Err(SaveError::Commit(error)) => !error.old_in_force(),
+        Err(_) => false,
+    };
+    if in_place {
+        writer.frozen.insert(number, frozen);
+    }
+    if result.is_err() {
+        let blocks: BTreeSet<u32> = writer.blocks.iter().map(|block| block.0.chunk().0).collect();
+        writer.dirty[0].extend(&dirty[0]);
+        writer.dirty[1].extend(dirty[1].intersection(&blocks));
+    }
+    result
+}
+
+/// What is written in the window before the draft begins. No writer has to wait: all slots are
+/// there.
+fn write_before<'a>(world: &World, window: Window<'a>, beside: Beside) -> Window<'a> {
+    let engine: &Engine = world.arena.cow();
+    let stalls = engine.counts().stalls;
+    // Drops what came too late for the window before.
+    assert!(window.take_staged().is_empty(), "nobody has written");
+    let mut window = Some(window);
+    thread::scope(|scope| {
+        let arena = &world.arena;
+        let writing = scope.spawn(move || match beside {
+            Beside::Steps => (0..2).for_each(|_| world.writer().step(arena)),
+            Beside::WholeStage => world.writer().fill_stage(arena),
+            Beside::Storm => {}
+        });
+        while !writing.is_finished() {
+            if engine.counts().stalls > stalls {
+                window = None;
+            }
+            thread::yield_now();
+        }
+    });
+    window.expect("a slot of the stage has not come back")
+}
+
+/// Writes all there is until it is told to stop.
+fn storm(world: &World, stop: &AtomicBool) {
+    while !stop.load(Relaxed) {
+        let blocks = world.writer().blocks.clone();
+        for (block, kind) in blocks {
+            for page in (0..PAGES_PER_CHUNK).step_by(STRIDE as usize) {
+                world.writer().write(&world.arena, PageIndex(block.0 + page), kind);
+            }
+        }
+    }
+}
+
+/// The newest sound snapshot is the newest one, and holds exactly what was frozen for it.
+pub(crate) fn check_newest(world: &World, dir: &SimDir) {
+    let Choice::Sound(sound) = choose(dir, &host(&world.arena)).expect("a heap") else {
+        panic!("no snapshot");
+    };
+    assert!(sound.skipped.is_empty(), "{:?}", sound.skipped);
+    assert_eq!(sound.snapshot.number, world.newest());
+    let image = &sound.chain[0];
+    let writer = world.writer();
+    let frozen = &writer.frozen[&sound.snapshot.number];
+    let mut pages = 0;
+    for first in frozen.blocks.iter().map(|(block, _)| block.0) {
+        for page in first..first + PAGES_PER_CHUNK {
+            let stamp = frozen.stamps.get(&page).copied().unwrap_or(0);
+            let mut expected = [0; PAGE_SIZE];
+            expected[..8].copy_from_slice(&stamp.to_le_bytes());
+            expected[PAGE_SIZE - 8..].copy_from_slice(&stamp.to_le_bytes());
+            let found = image.page(PageIndex(page)).expect("a page of a block");
+            assert!(found == expected, "page {page} with stamp {stamp}: {:?}", &found[..8]);
+            pages += usize::from(stamp > 0);
+        }
+    }
+    for (page, expected) in &frozen.tables {
+        assert!(image.page(*page).expect("a table") == &expected[..], "table {}", page.0);
+        pages += usize::from(expected.iter().any(|byte| *byte > 0));
+    }
+    assert_eq!(image.index().len(), pages, "and nothing else");
+}
+
+/// Removes what failures have left; `may_be` says whether there may be anything.
+pub(crate) fn tidy_up(dir: &SimDir, may_be: bool) {
+    let left = leftovers(dir, &Manifest::load(dir).expect("a manifest")).expect("names");
+    assert!(left.is_empty() || may_be, "{left:?}");
+    left.iter().for_each(|name| dir.remove(name).expect("a name"));
+}
