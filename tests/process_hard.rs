@@ -55,7 +55,7 @@ fn a_taken_range_is_named() {
     let folder = tempfile::tempdir().expect("a folder");
     let dir = folder.path().join("heap");
     let mut command = support::child("unavailable", &dir);
-    let output = command.env("STILLHEAP_TEST_OCCUPY", "1").output().expect("a process");
+    let output = support::output(command.env("STILLHEAP_TEST_OCCUPY", "1"));
     let text = support::text_of(&output);
     assert!(output.status.success(), "{text}");
     assert!(text.contains(&format!("{OCCUPIED:#x}")), "who lies there? {text}");
@@ -79,7 +79,7 @@ fn limited(command: &mut Command, limit: libc::__rlimit_resource_t, value: u64) 
 fn a_limit_of_addresses_is_named() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut command = support::child("unavailable", &folder.path().join("heap"));
-    let output = limited(&mut command, libc::RLIMIT_AS, 8 << 30).output().expect("a process");
+    let output = support::output(limited(&mut command, libc::RLIMIT_AS, 8 << 30));
     let text = support::text_of(&output);
     assert!(output.status.success() && text.contains("address space"), "{text}");
 }
@@ -136,7 +136,7 @@ fn a_full_disk_loses_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
     let dir = folder.path().join("heap");
     let mut command = support::child("full_disk", &dir);
-    let output = limited(&mut command, libc::RLIMIT_FSIZE, 100 << 20).output().expect("a process");
+    let output = support::output(limited(&mut command, libc::RLIMIT_FSIZE, 100 << 20));
     let text = support::text_of(&output);
     assert_eq!(std::os::unix::process::ExitStatusExt::signal(&output.status), Some(9), "{text}");
     support::run("after_full_disk", &dir);
@@ -229,6 +229,23 @@ fn several_processes_at_once() {
     }
 }
 
+/// More than a pipe holds, and then nothing more, for ever.
+fn hangs(_: &Path) {
+    (0..40_000).for_each(|line| println!("line {line}"));
+    loop {
+        std::thread::park();
+    }
+}
+
+fn a_child_that_hangs_is_ended() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut command = support::child("hangs", folder.path());
+    let waiting = || support::output_within(&mut command, std::time::Duration::from_secs(2));
+    let failure = support::quietly(waiting).expect_err("it does not end");
+    let text = failure.downcast_ref::<String>().expect("a message");
+    assert!(text.starts_with("killed after 2 s") && text.contains("line 39999"), "{text}");
+}
+
 /// What a child can be: a name, and what it does.
 type Role = (&'static str, fn(&Path));
 
@@ -239,6 +256,7 @@ const ROLES: &[Role] = &[
     ("create_fails", create_fails),
     ("create", create),
     ("racer", racer),
+    ("hangs", hangs),
 ];
 
 fn main() {
@@ -252,5 +270,6 @@ fn main() {
         ("a_full_disk_loses_nothing", a_full_disk_loses_nothing),
         ("a_full_file_system_takes_no_heap", a_full_file_system_takes_no_heap),
         ("several_processes_at_once", several_processes_at_once),
+        ("a_child_that_hangs_is_ended", a_child_that_hangs_is_ended),
     ]);
 }

@@ -147,7 +147,7 @@ fn another_build_is_refused() {
     let dir = folder.path().join("heap");
     support::run_until_killed("one_run", &dir);
     let other = another_build(folder.path());
-    let output = support::program(&other, "as_another_build", &dir).output().expect("a process");
+    let output = support::output(&mut support::program(&other, "as_another_build", &dir));
     let text = support::text_of(&output);
     assert!(
         output.status.success() && text.contains("refused") && text.contains("build"),

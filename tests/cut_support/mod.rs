@@ -232,8 +232,7 @@ pub(crate) fn each_still(
     for line in lines.map_while(Result::ok) {
         let (still, told) = line.split_once(' ').expect("a still and what is told of it");
         let still = PathBuf::from(still);
-        let output =
-            support::child(check, &still).env(TOLD, told).output().expect("another process");
+        let output = support::output(support::child(check, &still).env(TOLD, told));
         let text = format!("the still `{line}`: {}\n{}", output.status, support::text_of(&output));
         fs::remove_dir_all(&still).expect("the still");
         checked += 1;

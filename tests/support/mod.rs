@@ -1,11 +1,19 @@
 //! Children: tests that need a clean process start this very program again, to run one
-//! function with a folder of its own, and look at what becomes of it.
+//! function with a folder of its own, and look at what becomes of it. None of them runs for ever.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 const ROLE: &str = "STILLHEAP_TEST_ROLE";
 const DIR: &str = "STILLHEAP_TEST_DIR";
+/// How long a child may run.
+const LIMIT: Duration = Duration::from_secs(300);
+/// How often the parent looks whether it still does.
+const LOOK: Duration = Duration::from_millis(2);
 
 /// A command that runs `role` of this test program with `dir`.
 pub(crate) fn child(role: &str, dir: &Path) -> Command {
@@ -27,7 +35,7 @@ pub(crate) fn role() -> Option<(String, PathBuf)> {
 /// Runs `role` to its end, which must be a good one. Gives what it printed.
 #[allow(dead_code, reason = "not every test program uses all helpers")]
 pub(crate) fn run(role: &str, dir: &Path) -> String {
-    let output = child(role, dir).output().expect("a process");
+    let output = output(&mut child(role, dir));
     let text = text_of(&output);
     assert!(output.status.success(), "{role}: {}\n{text}", output.status);
     text
@@ -37,7 +45,7 @@ pub(crate) fn run(role: &str, dir: &Path) -> String {
 #[allow(dead_code, reason = "not every test program uses all helpers")]
 pub(crate) fn run_until_killed(role: &str, dir: &Path) -> String {
     use std::os::unix::process::ExitStatusExt;
-    let output = child(role, dir).output().expect("a process");
+    let output = output(&mut child(role, dir));
     let text = text_of(&output);
     assert_eq!(output.status.signal(), Some(libc::SIGKILL), "{role}: {text}");
     text
@@ -46,9 +54,69 @@ pub(crate) fn run_until_killed(role: &str, dir: &Path) -> String {
 /// Runs `role`, which must fail. Gives what it printed.
 #[allow(dead_code, reason = "not every test program uses all helpers")]
 pub(crate) fn run_failing(role: &str, dir: &Path) -> String {
-    let output = child(role, dir).output().expect("a process");
+    let output = output(&mut child(role, dir));
     assert!(!output.status.success(), "{role} succeeded");
     text_of(&output)
+}
+
+/// Runs a child to its end, and gives what it printed. One that runs too long is killed, and the
+/// test fails with what there is by then.
+pub(crate) fn output(command: &mut Command) -> Output {
+    output_within(command, LIMIT)
+}
+
+/// As [`output`], with a limit of its own.
+pub(crate) fn output_within(command: &mut Command, limit: Duration) -> Output {
+    let (begun, mut status) = (Instant::now(), None);
+    let mut child =
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("a process");
+    let out = Reading::of(child.stdout.take().expect("its output"));
+    let err = Reading::of(child.stderr.take().expect("its errors"));
+    loop {
+        status = status.or(child.try_wait().expect("a child"));
+        match status {
+            // Its own children may still hold the pipes.
+            Some(status) if out.has_ended() && err.has_ended() => {
+                return Output { status, stdout: out.bytes(), stderr: err.bytes() };
+            }
+            _ if begun.elapsed() < limit => thread::sleep(LOOK),
+            _ => break,
+        }
+    }
+    // It may have ended just now.
+    let _ = child.kill();
+    let status = child.wait().expect("its end");
+    let text = text_of(&Output { status, stdout: out.bytes(), stderr: err.bytes() });
+    panic!("killed after {} s: {command:?}\n{text}", limit.as_secs());
+}
+
+/// What comes out of a pipe, read by a thread of its own so that nobody waits for room in it.
+struct Reading {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    thread: JoinHandle<()>,
+}
+
+impl Reading {
+    fn of(mut pipe: impl Read + Send + 'static) -> Self {
+        let bytes = Arc::new(Mutex::new(Vec::new()));
+        let shared = Arc::clone(&bytes);
+        let read = move || {
+            let mut buffer = [0; 4096];
+            while let Ok(count @ 1..) = pipe.read(&mut buffer) {
+                let mut bytes = shared.lock().unwrap_or_else(PoisonError::into_inner);
+                bytes.extend_from_slice(&buffer[..count]);
+            }
+        };
+        Self { bytes, thread: thread::spawn(read) }
+    }
+
+    fn has_ended(&self) -> bool {
+        self.thread.is_finished()
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        self.bytes.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 pub(crate) fn text_of(output: &Output) -> String {
