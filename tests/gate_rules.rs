@@ -99,6 +99,39 @@ fn a_long_scope_delays_the_freeze_alone() {
     });
 }
 
+/// A thread that loses its processor inside an allocator call: others get through their rounds,
+/// of calls and of scopes, while freezes are given up; once it has left, the gate closes.
+#[test]
+fn a_call_that_lasts_delays_the_freeze_alone() {
+    const ROUNDS: u64 = 10_000;
+    let gate = Gate::new();
+    let passes: [Pass; 3] = std::array::from_fn(|_| Pass::new());
+    gate.enter_call(&passes[0]);
+    let (gate, passes) = (&gate, &passes);
+    thread::scope(|scope| {
+        let freeze = scope.spawn(|| drop(gate.close(|| passes.iter())));
+        let is_enough = |round: &u64| *round >= ROUNDS && gate.retries() >= 5;
+        let calls = scope.spawn(move || {
+            for _ in (0..).take_while(|round| !is_enough(round)) {
+                gate.enter_call(&passes[1]);
+                gate.leave_call(&passes[1]);
+            }
+        });
+        let scopes = scope.spawn(move || {
+            for _ in (0..).take_while(|round| !is_enough(round)) {
+                gate.enter_scope(&passes[2]);
+                gate.leave_scope(&passes[2]);
+            }
+        });
+        calls.join().unwrap();
+        scopes.join().unwrap();
+        assert!(!freeze.is_finished(), "nobody may be inside a closed gate");
+        gate.leave_call(&passes[0]);
+        freeze.join().unwrap();
+    });
+    drop(gate.close(|| passes.iter()));
+}
+
 #[test]
 fn a_panic_opens_the_gate() {
     let gate = Gate::new();
