@@ -157,7 +157,8 @@ impl Area {
         self.pool.take(ready, |slot| &self.note(slot).link)
     }
 
-    /// Gives the memory of all slots back to the system; all of them are free.
+    /// Gives the memory of all slots back to the system, also of those that nobody needed; all of
+    /// them are free.
     fn forget_contents(&self) {
         let warmed = usize::try_from(self.warmed.swap(0, Ordering::Relaxed)).unwrap_or(0);
         let used = self.pool.used() as usize * self.slot_size;
@@ -394,6 +395,43 @@ mod tests {
             assert_eq!(staged.unit, Unit::Table(PageIndex(5)));
             assert_eq!(stage.bytes(&staged), bytes);
             stage.give(staged);
+        }
+    }
+    /// How many pages from `start` on have memory.
+    fn resident(start: usize, pages: usize) -> usize {
+        use std::os::unix::fs::FileExt;
+        let map = std::fs::File::open("/proc/self/pagemap").unwrap();
+        let mut entries = vec![0; pages * 8];
+        map.read_exact_at(&mut entries, (start / PAGE_SIZE * 8) as u64).unwrap();
+        // The highest bit says that there is a page.
+        entries.as_chunks::<8>().0.iter().filter(|entry| entry[7] >> 7 == 1).count()
+    }
+
+    /// Also what was given to it ahead of a window in which nobody needed it.
+    #[test]
+    fn a_released_stage_has_no_memory() {
+        let stage = Stage::new().unwrap();
+        let limit = 8 * CHUNK_SIZE;
+        let resident = || {
+            [&stage.pages, &stage.chunks]
+                .map(|area| resident(area.memory.start(), limit / PAGE_SIZE))
+                .iter()
+                .sum::<usize>()
+        };
+        for needed in [6, 0, 1] {
+            let warm = 2 * CHUNK_SIZE as u64;
+            stage.prepare(limit as u64);
+            stage.warm(warm, 2 * warm, || true);
+            assert!(resident() >= 6 * CHUNK_SIZE / PAGE_SIZE, "ahead of the window");
+            let slots: Vec<_> = (0..needed).map(|_| stage.take(true, false).unwrap()).collect();
+            for slot in slots {
+                let bytes = vec![7; CHUNK_SIZE];
+                // SAFETY: a vector of a chunk's size.
+                unsafe { stage.fill(&slot, bytes.as_ptr().expose_provenance()) };
+                stage.put_back(slot);
+            }
+            stage.release();
+            assert_eq!(resident(), 0, "{needed} chunks were needed");
         }
     }
 }
