@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use stillheap::{Event, Heap, Options, ProcessHeap, Root, StillInfo, Tracked, XTree};
+use stillheap::{Durable, Event, Heap, Options, ProcessHeap, Root, StillInfo, Tracked, XTree};
 
 #[global_allocator]
 static HEAP: ProcessHeap = ProcessHeap::new();
@@ -311,9 +311,112 @@ fn raw_fork(words: &mut [Vec<u64>], number: u64) {
     assert_eq!(status, 0, "the child of round {number}");
 }
 
+/// A thread's part of what is written within windows.
+#[derive(Durable)]
+struct Part {
+    round: u64,
+    words: Vec<Vec<u64>>,
+    pages: Vec<Tracked<[u64; 512]>>,
+}
+
+impl Part {
+    /// 12 MiB of ordinary memory, and 4 MiB of tracked pages.
+    fn new() -> Self {
+        let pages = (0..4 * MIB / 4096).map(|_| Tracked::new([0; 512]));
+        Self { round: 0, words: vec![vec![0; MIB / 8]; 12], pages: pages.collect() }
+    }
+
+    /// Writes to each page.
+    fn advance(&mut self) {
+        self.round += 1;
+        let round = self.round;
+        let words = self.words.iter_mut().flatten();
+        words.step_by(512).for_each(|word| *word = round);
+        self.pages.iter_mut().for_each(|page| page.write()[7] = round);
+    }
+
+    fn check(&self) {
+        let pages = self.pages.iter().map(|page| &page[7]);
+        let mut words = self.words.iter().flatten().step_by(512).chain(pages);
+        assert!(words.all(|word| *word == self.round), "not all is of round {}", self.round);
+    }
+}
+
+fn parts(heap: &Heap) -> Vec<Root<Part>> {
+    let part = |number: u32| heap.root_with(&format!("part {number}"), Part::new).expect("a root");
+    (0..4).map(part).collect()
+}
+
+/// Has all parts written at once, within a window. Gives what the snapshot was like.
+fn write_in_window(heap: &Heap, parts: &[Root<Part>]) -> StillInfo {
+    let still = heap.snapshot().expect("a freeze");
+    std::thread::scope(|scope| {
+        for part in parts {
+            scope.spawn(|| part.write(Part::advance));
+        }
+    });
+    still.wait_durable().expect("room")
+}
+
+/// Threads want more than the stage holds: they wait, and it never holds more.
+fn small_stage(dir: &Path) {
+    const LIMIT: u64 = 8 << 20;
+    let heap = open(dir, Options::new().stage_bytes(LIMIT));
+    let parts = parts(&heap);
+    durable(&heap);
+    let (mut stalled, mut rounds) = (0, 0);
+    while rounds < 6 || stalled == 0 {
+        let info = write_in_window(&heap, &parts);
+        assert!(info.stage_high_water <= LIMIT, "{info:?}");
+        stalled += u32::from(info.stalls > 0);
+        rounds += 1;
+        assert!(rounds < 200, "the stage was never full: {info:?}");
+    }
+    durable(&heap);
+    support::die();
+}
+
+fn after_small_stage(dir: &Path) {
+    let heap = open(dir, Options::new());
+    let parts = parts(&heap);
+    let round = parts[0].read(|part| part.round);
+    assert_eq!(heap.restored().expect("a snapshot").operations, 4 * round);
+    for part in &parts {
+        part.read(Part::check);
+        assert_eq!(part.read(|part| part.round), round);
+    }
+}
+
+/// Bytes of memory that are the process's alone.
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("this kernel tells");
+    let line = status.lines().find(|line| line.starts_with("RssAnon:")).expect("a line");
+    line.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok()).expect("a number") << 10
+}
+
+/// After a window the memory of its stage is the system's again.
+fn stage_goes_back(dir: &Path) {
+    let heap = open(dir, Options::new().stage_bytes(256 << 20));
+    let parts = parts(&heap);
+    let before = resident();
+    durable(&heap);
+    let after = resident();
+    assert!(after < before + (16 << 20), "nobody needed it: {before} and {after} bytes");
+    let (mut most, mut rounds) = (0, 0);
+    while rounds < 4 || most < 24 << 20 {
+        most = most.max(write_in_window(&heap, &parts).stage_high_water);
+        rounds += 1;
+        assert!(rounds < 200, "no more than {most} bytes");
+    }
+    // What came too late for its window is dropped in the next one.
+    durable(&heap);
+    let after = resident();
+    assert!(after < before + most / 2, "{before} and {after} bytes, {most} were in the stage");
+}
+
 type Role = (&'static str, fn(&Path));
 
-const ROLES: [Role; 12] = [
+const ROLES: [Role; 15] = [
     ("by_bytes", by_bytes),
     ("by_time", by_time),
     ("by_signal", by_signal),
@@ -326,6 +429,9 @@ const ROLES: [Role; 12] = [
     ("no_huge_pages", no_huge_pages),
     ("handlers_write", handlers_write),
     ("raw_forks", raw_forks),
+    ("small_stage", small_stage),
+    ("after_small_stage", after_small_stage),
+    ("stage_goes_back", stage_goes_back),
 ];
 
 /// Runs roles one after the other on one heap.
@@ -350,6 +456,13 @@ fn few_mappings_are_enough() {
     support::run("after_few_mappings", &dir);
 }
 
+fn a_small_stage_is_never_exceeded() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let dir = folder.path().join("heap");
+    support::run_until_killed("small_stage", &dir);
+    support::run("after_small_stage", &dir);
+}
+
 fn main() {
     if let Some((role, dir)) = support::role() {
         let found = ROLES.iter().find(|(name, _)| *name == role);
@@ -367,5 +480,7 @@ fn main() {
         ("no_huge_pages", || runs(&["no_huge_pages"])),
         ("handlers_write", || runs(&["handlers_write"])),
         ("raw_forks", || runs(&["raw_forks"])),
+        ("a_small_stage_is_never_exceeded", a_small_stage_is_never_exceeded),
+        ("the_stage_goes_back", || runs(&["stage_goes_back"])),
     ]);
 }
