@@ -36,7 +36,7 @@ pub(super) struct Clock {
 pub(super) enum Turn {
     /// Nothing: it has been done.
     Written,
-    /// Wait for another writer that is doing it.
+    /// Look again, a little later: another writer is doing it, or the writer's epoch has ended.
     Busy,
     /// Claim the word found; there is nothing to copy.
     Mark(u64),
@@ -86,6 +86,9 @@ impl Clock {
         match word {
             _ if word == now | WRITTEN => Turn::Written,
             _ if word == now | BUSY => Turn::Busy,
+            // Outside scopes a freeze may come right now. The unit must not count as unwritten in
+            // an epoch in which it has been dealt with.
+            _ if word >= now + EPOCH => Turn::Busy,
             _ if word == now | SAVED || !self.is_window_open(now) => Turn::Mark(word),
             _ => Turn::Copy(word),
         }
@@ -169,6 +172,17 @@ mod tests {
     }
 
     #[test]
+    fn a_writer_whose_epoch_has_ended_looks_again() {
+        let clock = Clock::new();
+        clock.advance(false);
+        let late = clock.now();
+        clock.advance(true);
+        for state in [WRITTEN, BUSY, SAVED] {
+            assert_eq!(clock.turn(late, clock.now() | state), Turn::Busy);
+        }
+    }
+
+    #[test]
     fn a_copy_that_a_writer_overtook_is_not_confirmed() {
         let clock = Clock::new();
         clock.advance(true);
@@ -227,19 +241,89 @@ mod loom_tests {
         }
     }
 
+    impl World {
+        fn new() -> Arc<Self> {
+            Arc::new(Self {
+                clock: Clock::new(),
+                word: AtomicU64::new(0),
+                data: [AtomicU32::new(7), AtomicU32::new(7)],
+                stage: [AtomicU32::new(0), AtomicU32::new(0)],
+                staged: AtomicU32::new(0),
+            })
+        }
+
+        /// What a page's writer does outside scopes, where the clock may advance at any time.
+        /// Gives the word of the epoch in which it was done; copies of the epoch `last` count.
+        fn announce(&self, last: u64) -> u64 {
+            loop {
+                let now = self.clock.now();
+                match self.clock.turn(now, self.word.load(Ordering::Acquire)) {
+                    Turn::Written => return now,
+                    Turn::Mark(found) if mark(&self.word, found, now) => return now,
+                    Turn::Copy(found) if claim(&self.word, found, now) => {
+                        for (from, to) in self.data.iter().zip(&self.stage) {
+                            to.store(1 + from.load(Ordering::Relaxed), Ordering::Relaxed);
+                        }
+                        self.staged.fetch_add(u32::from(now == last), Ordering::Release);
+                        finish(&self.word, now);
+                        return now;
+                    }
+                    Turn::Busy | Turn::Mark(_) | Turn::Copy(_) => thread::yield_now(),
+                }
+            }
+        }
+    }
+
+    /// A freeze beside a writer in the barrier, outside scopes, and the saver of the new epoch:
+    /// the unit is saved once. If its writer came in the new epoch, it is whole; if not, nothing
+    /// reaches it yet, and the writer's last announcement has it count as written.
+    #[test]
+    fn a_freeze_may_fall_into_the_barrier() {
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = Some(3);
+        model.check(|| {
+            let world = World::new();
+            world.clock.advance(true);
+            let last = world.clock.now() + EPOCH;
+            let writer = {
+                let world = Arc::clone(&world);
+                thread::spawn(move || {
+                    let first = world.announce(last);
+                    for place in &world.data {
+                        place.store(8, Ordering::Relaxed);
+                    }
+                    (first, world.announce(last))
+                })
+            };
+            world.clock.close_window();
+            world.clock.advance(true);
+            let mut saved = None;
+            while let Some(found) = unwritten(&world.word, last) {
+                let copy = world.read();
+                if confirm(&world.word, found, last) {
+                    saved = Some(copy);
+                }
+            }
+            let (first, second) = writer.join().unwrap();
+            let staged = world.staged.load(Ordering::Acquire);
+            assert_eq!(u32::from(saved.is_some()) + staged, 1, "saved once");
+            let stage = [0, 1].map(|place: usize| world.stage[place].load(Ordering::Relaxed));
+            if first == last {
+                assert_eq!(saved.unwrap_or_else(|| stage.map(|value| value - 1)), [7, 7]);
+            }
+            if second == last {
+                assert_eq!(world.word.load(Ordering::Relaxed), last | WRITTEN);
+            }
+        });
+    }
+
     /// One saver and two writers in a window: the frozen state is saved once, and whole.
     #[test]
     fn what_is_saved_is_what_was_frozen() {
         let mut model = loom::model::Builder::new();
         model.preemption_bound = Some(3);
         model.check(|| {
-            let world = Arc::new(World {
-                clock: Clock::new(),
-                word: AtomicU64::new(0),
-                data: [AtomicU32::new(7), AtomicU32::new(7)],
-                stage: [AtomicU32::new(0), AtomicU32::new(0)],
-                staged: AtomicU32::new(0),
-            });
+            let world = World::new();
             world.clock.advance(true);
             let writers: Vec<_> = [8, 9]
                 .map(|value| {
