@@ -121,14 +121,14 @@ fn die_in_window(heap: &Heap, windows: u64) {
 /// header, which is written when they all are there.
 fn was_saving(dir: &Path) -> bool {
     let files = fs::read_dir(dir).expect("the folder").flatten();
-    let segments = files.filter(|file| file.file_name().to_string_lossy().ends_with(".full"));
+    let mut segments = files.filter(|file| file.file_name().to_string_lossy().ends_with(".full"));
     let lacks_header = |file: fs::DirEntry| {
         let mut magic = [0; 8];
         let file = fs::File::open(file.path()).expect("a segment");
         // A file that has just been created is still empty.
         file.read_exact_at(&mut magic, 0).is_err() || magic == [0; 8]
     };
-    segments.map(lacks_header).fold(false, |found, lacks| found || lacks)
+    segments.any(lacks_header)
 }
 
 /// When a writer dies.
