@@ -64,7 +64,7 @@ impl World {
     /// the first words of blocks in the order in which they went to the disk.
     fn snapshot(&mut self, prepare: impl FnOnce(&Self)) -> Vec<u64> {
         let engine = self.arena.cow();
-        engine.stage().prepare(16 << 20, 0, 0);
+        engine.stage().prepare(16 << 20);
         engine.freeze(true).expect("a freeze");
         let window = engine.window();
         engine.note_heat();

@@ -82,9 +82,21 @@ pub(super) fn freeze(
     number: u64,
     is_asked: bool,
 ) -> Result<Frozen, SnapshotError> {
-    let engine = process.heap.arena().cow();
     process.opened.check_state()?;
+    let engine = process.heap.arena().cow();
     preparation.prepare(engine, is_asked);
+    let frozen = freeze_prepared(process, engine, number);
+    if frozen.is_err() {
+        engine.stage().release();
+    }
+    frozen
+}
+
+fn freeze_prepared(
+    process: &Process,
+    engine: &Engine,
+    number: u64,
+) -> Result<Frozen, SnapshotError> {
     let signals = SignalsBlocked::new();
     let mut tries = 0;
     loop {

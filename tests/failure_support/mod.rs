@@ -313,7 +313,7 @@ pub(crate) fn attempt(
     let engine = world.arena.cow();
     let number = store.next_snapshot();
     let limit = if beside == Beside::Storm { CHUNK_SIZE as u64 } else { LIMIT };
-    engine.stage().prepare(limit, 0, 0);
+    engine.stage().prepare(limit);
     let frozen = world.writer().freeze(&world.arena);
     engine.freeze(true).expect("a freeze");
     let window = engine.window();
