@@ -18,10 +18,11 @@
 //! is not ours, over all snapshots but the first: the median of pauses, windows, throughputs
 //! and faults, and the longest pause, drain and operation. `in_window_throughput` is inside
 //! over outside, and 1 is best. `ratio freeze.<load>.<size>.<way>_pause_over_ours`: above 1,
-//! ours is shorter.
+//! ours is shorter. First of all, `freeze.gate.scope_ns` is the cost of the gate without a freeze.
 #![allow(clippy::cast_possible_truncation, reason = "durations and sizes of a bench are small")]
 
 mod dice;
+mod entry;
 mod gate;
 mod loads;
 mod memory;

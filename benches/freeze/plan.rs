@@ -129,6 +129,9 @@ pub(crate) fn run_all(arguments: &[String]) -> Result<(), Error> {
     let snapshots = number("--snapshots")?;
     let stage = number("--stage")?.unwrap_or(0);
     let gap = Duration::from_millis(if is_quick { 500 } else { 1000 });
+    if option(arguments, "--load").is_none() {
+        crate::entry::measure();
+    }
     for kind in chosen(Kind::ALL, option(arguments, "--load"))? {
         for &mib in &sizes {
             let mut ours = None;

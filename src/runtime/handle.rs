@@ -68,7 +68,8 @@ impl Heap {
     }
 
     /// Takes a snapshot: waits for its freeze, not for the disk. All operations that have
-    /// ended are in it.
+    /// ended are in it. Before the freeze the system is asked for memory for copies, for at most a
+    /// tenth of a second; writers do not wait for that.
     ///
     /// It waits for other threads' scopes to end: so the calling thread must hold no lock that
     /// such a scope may want.

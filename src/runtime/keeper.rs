@@ -243,6 +243,7 @@ impl Worker {
             tell(self.on_event.as_ref(), &event);
         }
         self.last_poisoned = poisoned;
+        self.store.prune();
     }
 
     /// Saves the frozen pages, and makes them durable.

@@ -109,7 +109,7 @@ impl Options {
     }
 
     /// Whether the program starts itself again, once, if the memory that it has used before
-    /// opening lies where the image wants to be (about one start in 65,536 for each earlier
+    /// opening lies where the image wants to be (about one start in 49,152 for each earlier
     /// run whose early memory is still in use). Without it opening fails with
     /// [`OpenError::Collision`](crate::OpenError::Collision), and starting again by hand helps.
     ///

@@ -1,5 +1,6 @@
 //! Taking a snapshot: the freeze, and the window in which its pages are saved.
 
+use crate::base::{CHUNK_SIZE, PAGE_SIZE};
 use crate::cow::{Changed, CowCounts, Engine, FreezeError};
 use crate::heap::Heap;
 use crate::os::{self, DiskFile, SignalsBlocked};
@@ -68,7 +69,10 @@ impl Preparation {
 
     /// Gets the stage ready, before any writer has to wait.
     fn prepare(&self, engine: &Engine, is_asked: bool) {
-        let limit = self.stage_bytes.unwrap_or((self.heap_bytes / 4).max(STAGE_MIN));
+        // A heap that is new, or has grown, has not been saved as it is: it is writable.
+        let writable = u64::from(engine.open_chunks()) * CHUNK_SIZE as u64;
+        let heap_bytes = self.heap_bytes.max(writable);
+        let limit = self.stage_bytes.unwrap_or((heap_bytes / 4).max(STAGE_MIN));
         engine.stage().prepare(limit);
         let (begun, time) = (Instant::now(), WARM_TIME[usize::from(!is_asked)]);
         engine.stage().warm(self.warm.0, self.warm.1, || begun.elapsed() < time);
@@ -156,7 +160,7 @@ pub(super) fn save(
     preparation.learn(engine, &frozen.before, &after);
     let draft = drafted?;
     let SaveCounts { by_thread, by_barrier } = draft.counts;
-    preparation.heap_bytes = (by_thread + by_barrier) * crate::base::PAGE_SIZE as u64;
+    preparation.heap_bytes = (by_thread + by_barrier) * PAGE_SIZE as u64;
     let info = StillInfo {
         number: frozen.number,
         pause: frozen.pause,
@@ -188,9 +192,6 @@ impl Preparation {
         };
         let pages = after.staged_pages - before.staged_pages;
         let chunks = after.staged_chunks - before.staged_chunks;
-        self.warm = (
-            with_margin(pages, crate::base::PAGE_SIZE).max(1 << 20),
-            with_margin(chunks, crate::base::CHUNK_SIZE),
-        );
+        self.warm = (with_margin(pages, PAGE_SIZE).max(1 << 20), with_margin(chunks, CHUNK_SIZE));
     }
 }

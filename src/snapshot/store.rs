@@ -22,6 +22,8 @@ pub struct Store<D> {
     keep: usize,
     /// Segments that the manifest in memory does not name any more, the one on disk still does.
     pruned: Vec<SegmentRecord>,
+    /// Segments that no manifest names any more, whose files are still there.
+    unnamed: Vec<SegmentRecord>,
     /// What the last window made writable.
     reopened: Reopened,
 }
@@ -98,7 +100,14 @@ impl<D: Dir> Store<D> {
             }
             Choice::New => return Err(StoreError::Missing { path: dir.path_of("") }),
         };
-        let mut store = Self { dir, manifest, keep, pruned: Vec::new(), reopened: Reopened::new() };
+        let mut store = Self {
+            dir,
+            manifest,
+            keep,
+            pruned: Vec::new(),
+            unnamed: Vec::new(),
+            reopened: Reopened::new(),
+        };
         store.sweep();
         if let Some(sound) = &image {
             store.forget_skipped(sound);
@@ -160,7 +169,8 @@ impl<D: Dir> Store<D> {
         Ok(draft)
     }
 
-    /// Makes a draft durable, and removes what the retention no longer wants.
+    /// Makes a draft durable. What the retention no longer wants is then removed by
+    /// [`Store::prune`].
     ///
     /// # Errors
     /// See [`SaveError`]. The older snapshots are untouched.
@@ -184,8 +194,8 @@ impl<D: Dir> Store<D> {
         match next.publish(&self.dir) {
             Ok(()) => {
                 self.manifest = next;
-                pruned.append(&mut self.pruned);
-                self.remove(&pruned);
+                self.unnamed.append(&mut pruned);
+                self.unnamed.append(&mut self.pruned);
                 Ok(record)
             }
             Err(error) if error.old_in_force() => Err(self.abandon(&info, error.into())),
@@ -195,6 +205,15 @@ impl<D: Dir> Store<D> {
                 self.pruned.extend(pruned);
                 Err(error.into())
             }
+        }
+    }
+
+    /// Removes the files of segments that no manifest names any more. Freeing their blocks may
+    /// take the file system longer than writing did, so nobody should have to wait for it.
+    pub fn prune(&mut self) {
+        for segment in self.unnamed.drain(..) {
+            // What cannot be removed now is a leftover, which the next opening removes.
+            let _ = self.dir.remove(&segment.file_name());
         }
     }
 
@@ -220,12 +239,6 @@ impl<D: Dir> Store<D> {
         // What cannot be removed now is a leftover, which the next opening removes.
         let _ = self.dir.remove(&info.number.file_name(SegmentKind::Full));
         error
-    }
-
-    fn remove(&self, segments: &[SegmentRecord]) {
-        for segment in segments {
-            let _ = self.dir.remove(&segment.file_name());
-        }
     }
 
     /// Removes what an interrupted snapshot left.
