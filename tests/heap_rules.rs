@@ -210,6 +210,7 @@ fn commit(store: &mut Store<DiskDir>, heap: &Heap, at: u64, operations: u64) {
     let draft = store.draft(heap.arena(), &window, at, operations).unwrap();
     drop(window);
     store.commit(draft).unwrap();
+    store.prune();
 }
 
 fn host(arena: &Arena) -> Host {

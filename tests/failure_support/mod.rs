@@ -340,6 +340,7 @@ pub(crate) fn attempt(
     });
     world.writer().space.reclaim(&world.arena);
     let result = drafted.and_then(|draft| store.commit(draft));
+    store.prune();
     world.stepping.store(false, Relaxed);
     engine.settle(result.is_ok());
     let mut writer = world.writer();
