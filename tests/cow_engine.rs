@@ -284,8 +284,10 @@ fn what_is_protected_ahead_of_a_freeze_opens_again() {
     }
     let buffer = ChunkIndex(page.chunk().0 + 7);
     engine.touch(byte(&arena, buffer.first_page()).addr(), 1);
+    let closings = engine.closings();
     engine.protect_early();
     assert_eq!(engine.open_chunks(), 1, "what a system call may write to stays open");
+    assert!(engine.closings() > closings && engine.closings().is_multiple_of(2));
     engine.freeze(false).expect("a freeze");
     engine.open(page.chunk());
     engine.protect_early();

@@ -42,6 +42,8 @@ pub struct Engine {
     /// Bytes dirtied since the last freeze, and how many of them ring the bell (0: none).
     pub(super) dirtied: AtomicU64,
     pub(super) ring_at: AtomicU64,
+    /// Goes up before chunks are protected, and again afterwards.
+    pub(super) closings: AtomicU64,
     /// Whether undeclared writes to tables and tracked pages are looked for.
     pub(super) checked: AtomicBool,
     /// The thread that saves, which must not wait for itself; 0: none.
@@ -78,6 +80,7 @@ impl Engine {
             counters: Counters::default(),
             dirtied: AtomicU64::new(0),
             ring_at: AtomicU64::new(0),
+            closings: AtomicU64::new(0),
             checked: AtomicBool::new(false),
             saver: AtomicU32::new(0),
             process: ForkMark::new()?,
@@ -229,6 +232,13 @@ impl Engine {
         self.clock.now()
     }
 
+    /// What tells whether chunks have been protected between two looks: they have not if both give
+    /// the same even number. (The epoch goes up some time after that, or not at all.)
+    #[must_use]
+    pub fn closings(&self) -> u64 {
+        self.closings.load(Acquire)
+    }
+
     /// Whether frozen pages are still to be saved.
     #[must_use]
     pub fn is_window_open(&self) -> bool {
@@ -268,6 +278,8 @@ impl Engine {
         self.process.renew();
         self.latch.reset_in_fork();
         // The thread that was protecting chunks may have been between memory and bit.
+        let odd = self.closings.load(Relaxed) % 2;
+        self.closings.fetch_add(odd, Relaxed);
         self.cells.iter(CellKind::Guarded).for_each(|cell| {
             self.cells.note(cell).open.store(0, Relaxed);
         });

@@ -1,7 +1,7 @@
 //! The freeze: an epoch ends. And what comes before it, so that it is short, and after it.
 #![allow(unsafe_code, reason = "changes the protection of the arena's memory")]
 
-use crate::base::sync::Ordering::Relaxed;
+use crate::base::sync::Ordering::{AcqRel, Relaxed};
 use crate::base::{CHUNK_SIZE, CHUNKS_PER_CELL, CellIndex, ChunkIndex};
 use crate::cow::cells::CellKind;
 use crate::cow::engine::Engine;
@@ -269,6 +269,13 @@ impl Engine {
 
     /// Protects a run of chunks. The latch is held exclusively.
     fn close(&self, run: Range<u32>) -> io::Result<()> {
+        self.closings.fetch_add(1, AcqRel);
+        let closed = self.close_run(run);
+        self.closings.fetch_add(1, AcqRel);
+        closed
+    }
+
+    fn close_run(&self, run: Range<u32>) -> io::Result<()> {
         let start = self.chunk_address(ChunkIndex(run.start));
         let len = (run.end - run.start) as usize * CHUNK_SIZE;
         // SAFETY: chunks of known cells; writers are prepared for faults.

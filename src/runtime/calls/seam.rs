@@ -41,9 +41,27 @@ pub(in crate::runtime::calls) fn exposure(start: usize, len: usize) -> Exposure 
     }
 }
 
-/// What is the same before and after a call only if no freeze has come meanwhile.
-pub(in crate::runtime::calls) fn epoch() -> u64 {
+fn epoch() -> u64 {
     process::get().map_or(0, |process| process.heap.arena().cow().epoch_word())
+}
+
+/// Tells whether memory has been protected since it was made: only then is a call's failure, or its
+/// giving less than it could, perhaps not the call's own.
+pub(in crate::runtime::calls) struct Watch(u64);
+
+impl Watch {
+    /// To be made before the memory is touched.
+    pub(in crate::runtime::calls) fn begin() -> Self {
+        Self(closings())
+    }
+
+    pub(in crate::runtime::calls) fn is_disturbed(&self) -> bool {
+        self.0 % 2 == 1 || closings() != self.0
+    }
+}
+
+fn closings() -> u64 {
+    process::get().map_or(0, |process| process.heap.arena().cow().closings())
 }
 
 /// Makes a buffer ready to be written to by a system call that this crate does not see: one made

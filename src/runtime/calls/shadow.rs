@@ -5,7 +5,7 @@
 //! where a signal handler interrupts one. What does not fit gets a mapping of its own.
 #![allow(unsafe_code, reason = "hands out raw memory and copies it")]
 
-use super::seam::{self, Exposure};
+use super::seam::{self, Exposure, Watch};
 use crate::base::PAGE_SIZE;
 use crate::os::map::{self, Reservation};
 use crate::runtime::process;
@@ -198,10 +198,10 @@ pub(in crate::runtime::calls) fn retried(
     mut call: impl FnMut() -> isize,
 ) -> isize {
     for _ in 0..TRIES {
-        let before = seam::epoch();
+        let watch = Watch::begin();
         touch();
         let result = call();
-        if !is_fault(result) || seam::epoch() == before {
+        if !is_fault(result) || !watch.is_disturbed() {
             return result;
         }
     }

@@ -9,7 +9,7 @@
 
 use super::names::real;
 use super::transfers::{ODD_MAX, Origin};
-use crate::runtime::calls::seam::{self, Exposure};
+use crate::runtime::calls::seam::{self, Exposure, Watch};
 use crate::runtime::calls::shadow::{self, SMALL, Shadows, TRIES, is_fault, retried};
 use libc::{c_int, c_ulong, iovec, off_t, off64_t, pid_t, ssize_t};
 use std::ptr;
@@ -163,7 +163,7 @@ fn filled_up(
 ) -> ssize_t {
     let mut done = 0;
     for round in 0..TRIES {
-        let before = seam::epoch();
+        let watch = Watch::begin();
         scatter.touch(done);
         let next = scatter.after(done).next();
         let (result, asked) = match next {
@@ -175,8 +175,8 @@ fn filled_up(
         };
         let got = usize::try_from(result).unwrap_or(0);
         done += got;
-        let is_frozen = seam::epoch() != before;
-        let goes_on = is_frozen && (is_fault(result) || got > 0) || round > 0 && got == asked;
+        let cut_short = (is_fault(result) || got > 0) && watch.is_disturbed();
+        let goes_on = cut_short || round > 0 && got == asked;
         if !goes_on || done >= scatter.len {
             return if done > 0 { done.cast_signed() } else { result };
         }

@@ -10,7 +10,7 @@
 
 use super::names::real;
 use super::tables::{INT, address_len};
-use crate::runtime::calls::seam::{self, Exposure};
+use crate::runtime::calls::seam::{self, Exposure, Watch};
 use crate::runtime::calls::shadow::{SMALL, Shadows, TRIES, is_fault, retried};
 use libc::{c_int, c_void, off_t, off64_t, size_t, socklen_t, ssize_t};
 use std::mem::MaybeUninit;
@@ -146,14 +146,13 @@ fn filled_up(
 ) -> ssize_t {
     let mut done = 0;
     for _ in 0..TRIES {
-        let (before, rest) = (seam::epoch(), buf.wrapping_byte_add(done));
+        let (watch, rest) = (Watch::begin(), buf.wrapping_byte_add(done));
         seam::touch_range(rest.addr(), len - done);
         let result = call(rest, len - done, done);
-        let is_frozen = seam::epoch() != before;
         let got = usize::try_from(result).unwrap_or(0);
         done += got;
         let goes_on = is_fault(result) || got > 0 && done < len;
-        if !is_frozen || !goes_on {
+        if !goes_on || !watch.is_disturbed() {
             return if done > 0 { done.cast_signed() } else { result };
         }
     }
