@@ -169,7 +169,9 @@ impl Worker {
             if ending == Some(Ending::Unsaved) {
                 return;
             }
-            let is_due = asked > answered || self.is_triggered();
+            // Asked of both: one snapshot answers requests and triggers alike.
+            let is_triggered = self.is_triggered();
+            let is_due = asked > answered || is_triggered;
             if is_due || ending.is_some() && self.has_changes() {
                 self.serve((asked > answered).then_some(asked));
                 answered = asked;
