@@ -104,7 +104,7 @@ fn freeze_prepared(
     let signals = SignalsBlocked::new();
     let mut tries = 0;
     loop {
-        // Who has slept may run for a while: it will not lose its processor while others wait.
+        // Who has slept is less likely to lose its processor while others wait.
         os::nap(REST);
         engine.protect_early();
         let closed = process.gate.close(|| process.heap.passes());
