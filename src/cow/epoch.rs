@@ -213,24 +213,7 @@ mod loom_tests {
 
     impl World {
         fn write(&self, value: u32) {
-            let now = self.clock.now();
-            loop {
-                let word = self.word.load(Ordering::Acquire);
-                match self.clock.turn(now, word) {
-                    Turn::Written => break,
-                    Turn::Busy => thread::yield_now(),
-                    Turn::Mark(found) if mark(&self.word, found, now) => break,
-                    Turn::Copy(found) if claim(&self.word, found, now) => {
-                        for (from, to) in self.data.iter().zip(&self.stage) {
-                            to.store(1 + from.load(Ordering::Relaxed), Ordering::Relaxed);
-                        }
-                        self.staged.fetch_add(1, Ordering::Release);
-                        finish(&self.word, now);
-                        break;
-                    }
-                    Turn::Mark(_) | Turn::Copy(_) => {}
-                }
-            }
+            self.announce(self.clock.now());
             for place in &self.data {
                 place.store(value, Ordering::Relaxed);
             }

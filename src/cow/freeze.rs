@@ -157,8 +157,8 @@ impl Engine {
     pub fn settle(&self, is_durable: bool) {
         let (ended, now) = (self.clock.epoch().wrapping_sub(1), self.clock.epoch());
         for (cell, kind) in self.known_cells() {
-            let ledgers = [(&self.tables, true), (&self.tracked, kind == CellKind::Tracked)];
-            for (ledger, _) in ledgers.into_iter().filter(|(_, concerned)| *concerned) {
+            let tracked = (kind == CellKind::Tracked).then_some(&self.tracked);
+            for ledger in [&self.tables].into_iter().chain(tracked) {
                 if !is_durable {
                     ledger.carry_dirty(cell, ended, now);
                 }

@@ -397,6 +397,7 @@ mod tests {
             stage.give(staged);
         }
     }
+
     /// How many pages from `start` on have memory.
     fn resident(start: usize, pages: usize) -> usize {
         use std::os::unix::fs::FileExt;

@@ -173,11 +173,8 @@ impl<F: File> SegmentWriter<F> {
             if run.first() == Some(&ZERO_PAGE) {
                 written.zero_pages += run.len() as u64;
             } else {
-                written.fingerprint = written.fingerprint.wrapping_add(self.save(
-                    page,
-                    extent.offset_of(page),
-                    run,
-                )?);
+                let fingerprint = self.save(page, extent.offset_of(page), run)?;
+                written.fingerprint = written.fingerprint.wrapping_add(fingerprint);
                 written.pages += run.len() as u64;
             }
         }

@@ -5,7 +5,7 @@
 //! signals blocked.
 #![allow(unsafe_code, reason = "installs a signal handler")]
 
-use crate::os::SignalsBlocked;
+use crate::os::{ErrnoKept, SignalsBlocked};
 use std::ffi::c_int;
 use std::io;
 use std::mem::MaybeUninit;
@@ -141,15 +141,10 @@ impl Chain {
 }
 
 extern "C" fn on_signal(signal: c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
-    // SAFETY: points to this thread's `errno`.
-    let errno = unsafe { libc::__errno_location() };
-    // SAFETY: as above.
-    let saved = unsafe { errno.read() };
+    let _errno = ErrnoKept::new();
     if !is_handled(info, context) {
         pass_on(signal, info, context);
     }
-    // SAFETY: as above.
-    unsafe { errno.write(saved) };
 }
 
 fn is_handled(info: *mut libc::siginfo_t, context: *mut libc::c_void) -> bool {

@@ -1,6 +1,7 @@
 //! Keeping signals away for a moment.
 #![allow(unsafe_code, reason = "changes the thread's signal mask")]
 
+use crate::os::ErrnoKept;
 use std::io;
 use std::mem::MaybeUninit;
 use std::ptr;
@@ -75,12 +76,7 @@ extern "C" fn handle(signal: libc::c_int) {
     if !call.is_null() {
         // SAFETY: stored by `on_signal`, which takes nothing else.
         let call: fn() = unsafe { std::mem::transmute(call) };
-        // SAFETY: points to this thread's `errno`.
-        let errno = unsafe { libc::__errno_location() };
-        // SAFETY: as above.
-        let saved = unsafe { errno.read() };
+        let _errno = ErrnoKept::new();
         call();
-        // SAFETY: as above.
-        unsafe { errno.write(saved) };
     }
 }

@@ -7,6 +7,7 @@ use crate::cow::Engine;
 use crate::runtime::process::{self, Process};
 use crate::runtime::{global, thread};
 use std::alloc::{Layout, handle_alloc_error};
+use std::ops::Range;
 use std::ptr::NonNull;
 
 /// A block of `bytes` bytes, all zero, that starts at a page, announced for its first writes. In a
@@ -58,8 +59,8 @@ pub(crate) unsafe fn free(block: NonNull<u8>, bytes: usize) {
 /// One that is leaked leaves its pages held: they count as dirty in every epoch from then on.
 #[derive(Debug)]
 pub(crate) struct Announced {
-    block: NonNull<u8>,
-    bytes: usize,
+    /// The block's pages, if it lies in the arena.
+    pages: Option<(&'static Engine, Range<u32>)>,
     held: bool,
 }
 
@@ -67,19 +68,21 @@ impl Announced {
     /// The barrier of tracked memory: to be called before the block's first write.
     #[inline]
     pub(crate) fn begin(block: NonNull<u8>, bytes: usize) -> Self {
-        let mut announced = Self { block, bytes, held: false };
-        announced.held = announced.needs_hold();
-        if announced.held {
+        let pages = process::get().and_then(|process| {
+            let arena = process.heap.arena();
+            let first = arena.page_of(block.addr().get())?.0;
+            let count = u32::try_from(bytes / PAGE_SIZE).ok()?;
+            Some((arena.cow(), first..first + count))
+        });
+        // Freezes wait for scopes; so what is written in one needs no hold.
+        let held = thread::with(|state| state.scopes.get() == 0)
+            || pages.as_ref().is_some_and(|(engine, _)| engine.is_checked());
+        let announced = Self { pages, held };
+        if held {
             announced.for_pages(Engine::hold);
         }
         announced.announce();
         announced
-    }
-
-    /// Freezes wait for scopes; so what is written in one needs no hold.
-    fn needs_hold(&self) -> bool {
-        thread::with(|state| state.scopes.get() == 0)
-            || process::get().is_some_and(|process| process.heap.arena().cow().is_checked())
     }
 
     #[inline]
@@ -89,17 +92,10 @@ impl Announced {
         self.for_pages(Engine::announce_tracked);
     }
 
-    /// Calls `visit` for each page, if the block lies in the arena.
     #[inline]
     fn for_pages(&self, visit: impl Fn(&'static Engine, PageIndex)) {
-        let Some(process) = process::get() else { return };
-        let arena = process.heap.arena();
-        let Some(first) = arena.page_of(self.block.addr().get()) else { return };
-        visit(arena.cow(), first);
-        let mut page = first.0;
-        for _ in 1..self.bytes / PAGE_SIZE {
-            page += 1;
-            visit(arena.cow(), PageIndex(page));
+        if let Some((engine, pages)) = &self.pages {
+            pages.clone().for_each(|page| visit(engine, PageIndex(page)));
         }
     }
 }
@@ -113,11 +109,6 @@ impl Drop for Announced {
         }
     }
 }
-
-// SAFETY: the block is the caller's, who may send it; a hold is the page's, not a thread's.
-unsafe impl Send for Announced {}
-// SAFETY: a shared reference gives nothing to anybody.
-unsafe impl Sync for Announced {}
 
 /// The process, if the block lies in its arena.
 fn in_arena(block: NonNull<u8>) -> Option<&'static Process> {

@@ -1,13 +1,6 @@
 //! Other names of functions that are defined elsewhere: what C code calls when it was built with
 //! `_FORTIFY_SOURCE`, and names with underscores that the C library has always had.
 #![allow(unsafe_code, reason = "defines functions of the C library")]
-#![allow(
-    clippy::missing_safety_doc,
-    clippy::too_many_arguments,
-    unreachable_pub,
-    missing_docs,
-    reason = "these are the C library's functions, with its rules and names"
-)]
 
 use super::control::fcntl;
 use super::handlers::{sigaction, signal, sysv_signal};

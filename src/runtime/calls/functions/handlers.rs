@@ -1,11 +1,5 @@
 //! Handlers: ours stays in force for SIGSEGV, and who wants to handle it is called after us.
 #![allow(unsafe_code, reason = "defines functions of the C library")]
-#![allow(
-    clippy::missing_safety_doc,
-    unreachable_pub,
-    missing_docs,
-    reason = "these are the C library's functions, with its rules and names"
-)]
 
 use super::names::real;
 use super::signals::Mask;

@@ -1,11 +1,5 @@
 //! Device requests: how much one writes, its number tells, or a table does, or nothing.
 #![allow(unsafe_code, reason = "defines functions of the C library")]
-#![allow(
-    clippy::missing_safety_doc,
-    unreachable_pub,
-    missing_docs,
-    reason = "these are the C library's functions, with its rules and names"
-)]
 
 use super::names::real;
 use crate::base::CHUNK_SIZE;

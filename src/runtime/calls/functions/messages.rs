@@ -1,11 +1,5 @@
 //! Messages: an address, control messages and scattered buffers, each of which the kernel fills.
 #![allow(unsafe_code, reason = "defines functions of the C library")]
-#![allow(
-    clippy::missing_safety_doc,
-    unreachable_pub,
-    missing_docs,
-    reason = "these are the C library's functions, with its rules and names"
-)]
 
 use super::names::real;
 use super::scatter::Scatter;

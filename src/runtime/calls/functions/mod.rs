@@ -7,6 +7,13 @@
 //! - `signals`, `handlers`: those that would keep SIGSEGV from this crate
 //! - `raw`: `syscall`
 //! - `oddities`, `aliases`: the rest, and other names
+#![allow(
+    clippy::missing_safety_doc,
+    clippy::too_many_arguments,
+    unreachable_pub,
+    missing_docs,
+    reason = "these are the C library's functions, with its rules and names"
+)]
 
 mod aliases;
 mod control;

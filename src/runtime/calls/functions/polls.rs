@@ -1,12 +1,6 @@
 //! Waiting for many descriptors. The kernel writes only what each entry of `poll`'s list has
 //! become; the rest of an entry may be changed by another thread meanwhile.
 #![allow(unsafe_code, reason = "defines functions of the C library")]
-#![allow(
-    clippy::missing_safety_doc,
-    unreachable_pub,
-    missing_docs,
-    reason = "these are the C library's functions, with its rules and names"
-)]
 
 use super::names::real;
 use super::signals::Mask;

@@ -4,13 +4,6 @@
 //! all others are passed straight on. Among these is `futex`, which is called often, and by this
 //! crate, too: it pays a compare, about a nanosecond.
 #![allow(unsafe_code, reason = "defines functions of the C library")]
-#![allow(
-    clippy::missing_safety_doc,
-    clippy::too_many_arguments,
-    unreachable_pub,
-    missing_docs,
-    reason = "these are the C library's functions, with its rules and names"
-)]
 
 use super::control::{fcntl, prctl};
 use super::ioctl::ioctl;

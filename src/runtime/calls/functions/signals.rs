@@ -1,12 +1,6 @@
 //! Masks: a thread that writes to a protected chunk must be able to take SIGSEGV, so nobody can
 //! block it.
 #![allow(unsafe_code, reason = "defines functions of the C library")]
-#![allow(
-    clippy::missing_safety_doc,
-    unreachable_pub,
-    missing_docs,
-    reason = "these are the C library's functions, with its rules and names"
-)]
 
 use super::names::real;
 use crate::runtime::calls::shadow::Shadows;

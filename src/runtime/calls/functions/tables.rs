@@ -3,13 +3,6 @@
 //! `{ a: n }` says that the kernel reads and writes `n` bytes at `a`; `filled` functions write
 //! as many bytes of one buffer as they return, times a unit.
 #![allow(unsafe_code, reason = "defines functions of the C library")]
-#![allow(
-    clippy::missing_safety_doc,
-    clippy::too_many_arguments,
-    unreachable_pub,
-    missing_docs,
-    reason = "these are the C library's functions, with its rules and names"
-)]
 
 use super::names::real;
 use crate::runtime::calls::seam;

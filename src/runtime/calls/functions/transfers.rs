@@ -1,12 +1,5 @@
 //! Functions that read into one buffer, which may be large.
 #![allow(unsafe_code, reason = "defines functions of the C library")]
-#![allow(
-    clippy::missing_safety_doc,
-    clippy::too_many_arguments,
-    unreachable_pub,
-    missing_docs,
-    reason = "these are the C library's functions, with its rules and names"
-)]
 
 use super::names::real;
 use super::tables::{INT, address_len};
