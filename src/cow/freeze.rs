@@ -5,8 +5,8 @@ use crate::base::sync::Ordering::{AcqRel, Relaxed};
 use crate::base::{CHUNK_SIZE, CHUNKS_PER_CELL, CellIndex, ChunkIndex};
 use crate::cow::cells::CellKind;
 use crate::cow::engine::Engine;
+use crate::os::SignalsBlocked;
 use crate::os::map::{self, Protection};
-use crate::os::{self, SignalsBlocked};
 use std::io;
 use std::ops::Range;
 
@@ -282,15 +282,7 @@ impl Engine {
         let protected = unsafe { map::protect(start, len, Protection::ReadOnly) };
         if let Err(error) = protected {
             // Part of it may be protected: all of it is open again, and known to be.
-            // SAFETY: as above.
-            if unsafe { map::protect(start, len, Protection::Writable) }.is_err() {
-                os::fatal(&["stillheap: the system refuses to make memory writable again\n"]);
-            }
-            for chunk in run.map(ChunkIndex) {
-                super::cells::set(&self.cells.note(chunk.cell()).open, chunk);
-                self.note_dirty_chunk(chunk, self.clock.epoch());
-                self.cells.word(chunk).store(self.clock.now(), Relaxed);
-            }
+            self.make_run_writable(run);
             return Err(error);
         }
         let mut start = run.start;

@@ -220,15 +220,19 @@ impl Engine {
         if self.clock.now() != now || self.clock.is_window_open(now) {
             return;
         }
-        let run = self.closed_run(chunk);
-        let (first, count) = (run.start, run.end - run.start);
-        let start = self.chunk_address(ChunkIndex(first));
+        self.make_run_writable(self.closed_run(chunk));
+    }
+
+    /// Has a whole run of chunks writable, all of it written in this epoch as far as anybody can
+    /// tell. Takes no mapping. The latch is held exclusively, and no window is open.
+    pub(super) fn make_run_writable(&self, run: Range<u32>) {
+        let start = self.chunk_address(ChunkIndex(run.start));
+        let len = (run.end - run.start) as usize * CHUNK_SIZE;
         // SAFETY: chunks of known cells.
-        if unsafe { map::protect(start, count as usize * CHUNK_SIZE, Protection::Writable) }
-            .is_err()
-        {
+        if unsafe { map::protect(start, len, Protection::Writable) }.is_err() {
             os::fatal(&["stillheap: the system refuses to make memory writable again\n"]);
         }
+        let now = self.clock.now();
         for chunk in run.map(ChunkIndex) {
             cells::set(&self.cells.note(chunk.cell()).open, chunk);
             self.note_dirty_chunk(chunk, epoch::number(now));

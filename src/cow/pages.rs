@@ -59,15 +59,13 @@ impl PageLedger {
 
     /// Notes that a page is dirty in the epoch `epoch`. `false`: it has been noted before.
     pub(super) fn set_dirty(&self, page: u32, epoch: u64) -> bool {
-        let (cell, place) = (CellIndex(page / self.per_cell), page % self.per_cell);
-        let word = &self.dirty(cell, epoch)[(place / 64) as usize];
-        word.fetch_or(1 << (place % 64), Ordering::Relaxed) >> (place % 64) & 1 == 0
+        let (word, bit) = self.bit(page, dirty_map(epoch));
+        word.fetch_or(bit, Ordering::Relaxed) & bit == 0
     }
 
     /// Notes that a page may be written in any epoch, or that it may not any more.
     pub(super) fn set_held(&self, page: u32, held: bool) {
-        let (cell, place) = (CellIndex(page / self.per_cell), page % self.per_cell);
-        let (word, bit) = (&self.bits(cell, HELD)[(place / 64) as usize], 1 << (place % 64));
+        let (word, bit) = self.bit(page, HELD);
         if held {
             word.fetch_or(bit, Ordering::Relaxed);
         } else {
@@ -76,9 +74,8 @@ impl PageLedger {
     }
 
     pub(super) fn is_held(&self, page: u32) -> bool {
-        let (cell, place) = (CellIndex(page / self.per_cell), page % self.per_cell);
-        let word = self.bits(cell, HELD)[(place / 64) as usize].load(Ordering::Relaxed);
-        word >> (place % 64) & 1 == 1
+        let (word, bit) = self.bit(page, HELD);
+        word.load(Ordering::Relaxed) & bit != 0
     }
 
     /// Counts a cell's held pages as dirty in an epoch that has just begun.
@@ -121,7 +118,13 @@ impl PageLedger {
     }
 
     fn dirty(&self, cell: CellIndex, epoch: u64) -> &[AtomicU64] {
-        self.bits(cell, usize::from(!epoch.is_multiple_of(2)))
+        self.bits(cell, dirty_map(epoch))
+    }
+
+    /// A page's bit in a map: its word there, and which of its bits.
+    fn bit(&self, page: u32, map: usize) -> (&AtomicU64, u64) {
+        let (cell, place) = (CellIndex(page / self.per_cell), page % self.per_cell);
+        (&self.bits(cell, map)[(place / 64) as usize], 1 << (place % 64))
     }
 
     fn bits(&self, cell: CellIndex, map: usize) -> &[AtomicU64] {
@@ -134,6 +137,11 @@ impl PageLedger {
     fn block(&self, cell: CellIndex) -> usize {
         self.blocks.start() + cell.0 as usize * block_len(self.per_cell)
     }
+}
+
+/// The map of pages that are dirty in an epoch.
+fn dirty_map(epoch: u64) -> usize {
+    usize::from(!epoch.is_multiple_of(2))
 }
 
 fn carry(from: &[AtomicU64], to: &[AtomicU64]) {

@@ -69,10 +69,11 @@ impl Preparation {
 
     /// Gets the stage ready, before any writer has to wait.
     fn prepare(&self, engine: &Engine, is_asked: bool) {
-        // A heap that is new, or has grown, has not been saved as it is: it is writable.
-        let writable = u64::from(engine.open_chunks()) * CHUNK_SIZE as u64;
-        let heap_bytes = self.heap_bytes.max(writable);
-        let limit = self.stage_bytes.unwrap_or((heap_bytes / 4).max(STAGE_MIN));
+        let limit = self.stage_bytes.unwrap_or_else(|| {
+            // A heap that is new, or has grown, has not been saved as it is: it is writable.
+            let writable = u64::from(engine.open_chunks()) * CHUNK_SIZE as u64;
+            (self.heap_bytes.max(writable) / 4).max(STAGE_MIN)
+        });
         engine.stage().prepare(limit);
         let (begun, time) = (Instant::now(), WARM_TIME[usize::from(!is_asked)]);
         engine.stage().warm(self.warm.0, self.warm.1, || begun.elapsed() < time);

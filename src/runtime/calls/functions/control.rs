@@ -2,31 +2,14 @@
 #![allow(unsafe_code, reason = "defines functions of the C library")]
 
 use super::names::real;
-use super::tables::INT;
+use super::tables::{INT, fixed};
+use crate::runtime::calls::seam;
 use crate::runtime::calls::shadow::Shadows;
 use libc::{c_char, c_int, c_long, c_uint, c_ulong, c_void};
 use std::mem::size_of;
 use std::ptr;
 
-/// Defines functions of commands: `{ argument: bytes }`.
-macro_rules! commands {
-    ($($name:ident($($arg:ident: $ty:ty),*) -> $ret:ty { $out:ident: $len:expr })*) => {$(
-        #[unsafe(no_mangle)]
-        pub unsafe extern "C" fn $name($($arg: $ty),*) -> $ret {
-            let real = real!($name: fn($($ty),*) -> $ret);
-            let mut shadows = Shadows::new();
-            // SAFETY: the argument has the size that the command says; 0 if it is none.
-            let $out = unsafe { shadows.in_out($out, $len) };
-            // SAFETY: passed on from the caller, but for a shadow in place of the output.
-            let result = unsafe { real($($arg),*) };
-            // SAFETY: the call is over.
-            unsafe { shadows.copy_back() };
-            result
-        }
-    )*};
-}
-
-commands! {
+fixed! {
     fcntl(fd: c_int, command: c_int, argument: *mut c_void) -> c_int
         { argument: fcntl_len(command) }
     fcntl64(fd: c_int, command: c_int, argument: *mut c_void) -> c_int

@@ -34,6 +34,8 @@ macro_rules! fixed {
     )*};
 }
 
+pub(super) use fixed;
+
 /// Defines functions that fill a buffer, and return how much of it they have filled.
 macro_rules! filled {
     ($($name:ident($($arg:ident: $ty:ty),*) -> $ret:ty { $out:ident: $len:expr, unit $unit:expr })*)
