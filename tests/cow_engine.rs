@@ -39,6 +39,14 @@ fn freeze(engine: &Engine) -> Window<'_> {
     engine.window()
 }
 
+/// Ends an epoch of which a snapshot became durable, or failed; what it had changed.
+fn end_epoch(engine: &Engine, is_durable: bool) -> Changed {
+    engine.freeze(false).expect("a freeze");
+    let changed = engine.note_heat();
+    engine.settle(is_durable);
+    changed
+}
+
 /// The first byte of the only run of a chunk, as the window saves it; `None`: a writer was first.
 fn saved_chunk(window: &Window<'_>, page: PageIndex) -> Option<u8> {
     let mut buffer = vec![0; PAGE_SIZE];
@@ -193,9 +201,7 @@ fn what_an_epoch_changed_is_counted_and_makes_heat() {
     let engine = arena.cow();
     let page = block(&arena, &mut space, Purpose::Scoped, 3);
     let tracked = block(&arena, &mut space, Purpose::Tracked, 1);
-    engine.freeze(false).expect("a freeze");
-    engine.note_heat();
-    engine.settle(true);
+    end_epoch(engine, true);
     let before = engine.dirtied_bytes();
     assert_eq!(before, 0);
     engine.open(ChunkIndex(page.chunk().0 + 1));
@@ -222,18 +228,12 @@ fn changes_are_kept_until_they_are_durable() {
     let engine = arena.cow();
     let page = block(&arena, &mut space, Purpose::Scoped, 3);
     let tracked = block(&arena, &mut space, Purpose::Tracked, 1);
-    engine.freeze(false).expect("a freeze");
-    engine.note_heat();
-    engine.settle(true);
+    end_epoch(engine, true);
     engine.open(page.chunk());
     engine.announce_tracked(tracked);
-    engine.freeze(false).expect("a freeze");
-    assert_eq!(engine.note_heat(), Changed { pages: 1, chunks: 1 });
-    engine.settle(false);
+    assert_eq!(end_epoch(engine, false), Changed { pages: 1, chunks: 1 });
     engine.open(ChunkIndex(page.chunk().0 + 1));
-    engine.freeze(false).expect("a freeze");
-    assert_eq!(engine.note_heat(), Changed { pages: 1, chunks: 2 });
-    engine.settle(true);
+    assert_eq!(end_epoch(engine, true), Changed { pages: 1, chunks: 2 });
     engine.freeze(false).expect("a freeze");
     assert_eq!(engine.note_heat(), Changed::default());
 }
@@ -248,10 +248,8 @@ fn what_is_new_counts_as_changed() {
     let engine = arena.cow();
     block(&arena, &mut space, Purpose::Scoped, 2);
     engine.engage();
-    engine.freeze(false).expect("a freeze");
-    let changed = engine.note_heat();
+    let changed = end_epoch(engine, true);
     assert!(changed.chunks >= 2 && changed.pages > 0, "{changed:?}");
-    engine.settle(true);
     block(&arena, &mut space, Purpose::Scoped, 40);
     engine.freeze(false).expect("a freeze");
     assert!(engine.note_heat().chunks >= 40);

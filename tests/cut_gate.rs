@@ -331,10 +331,7 @@ fn stuck(dir: &Path) {
     });
 }
 
-/// What a child can be: a name, and what it does.
-type Role = (&'static str, fn(&Path));
-
-const ROLES: &[Role] = &[
+const ROLES: &[support::Role] = &[
     ("locks", locks),
     ("after_locks", after_locks),
     ("long_scope", long_scope),
@@ -355,9 +352,8 @@ fn what_is_stuck_is_ended() {
 }
 
 fn main() {
-    if let Some((wanted, dir)) = support::role() {
-        let role = ROLES.iter().find(|(name, _)| *name == wanted).expect("a known role");
-        return role.1(&dir);
+    if support::plays(ROLES) {
+        return;
     }
     support::run_all(&[
         ("a_lock_held_across_the_gate_is_no_deadlock", a_lock_held_across_the_gate_is_no_deadlock),

@@ -215,10 +215,7 @@ fn a_change_outside_scopes_is_found() {
     assert!(text.contains("half of a change"), "{text}");
 }
 
-/// What a child can be: a name, and what it does.
-type Role = (&'static str, fn(&Path));
-
-const ROLES: &[Role] = &[
+const ROLES: &[support::Role] = &[
     ("writer", writer),
     ("check", check),
     ("in_halves", in_halves),
@@ -229,9 +226,8 @@ const ROLES: &[Role] = &[
 ];
 
 fn main() {
-    if let Some((wanted, dir)) = support::role() {
-        let role = ROLES.iter().find(|(name, _)| *name == wanted).expect("a known role");
-        return role.1(&dir);
+    if support::plays(ROLES) {
+        return;
     }
     support::run_all(&[
         ("every_snapshot_is_a_cut", every_snapshot_is_a_cut),

@@ -439,10 +439,7 @@ fn large_blocks_made_anew_right_after_a_freeze_are_whole() {
     cut_support::all_good(&mut writer, "check_huge", stills);
 }
 
-/// What a child can be: a name, and what it does.
-type Role = (&'static str, fn(&Path));
-
-const ROLES: &[Role] = &[
+const ROLES: &[support::Role] = &[
     ("move_writer", move_writer),
     ("check_moved", check_moved),
     ("churn_writer", churn_writer),
@@ -452,9 +449,8 @@ const ROLES: &[Role] = &[
 ];
 
 fn main() {
-    if let Some((wanted, dir)) = support::role() {
-        let role = ROLES.iter().find(|(name, _)| *name == wanted).expect("a known role");
-        return role.1(&dir);
+    if support::plays(ROLES) {
+        return;
     }
     support::run_all(&[
         (

@@ -187,10 +187,7 @@ fn threads_within_one_operation() {
     all_of_a_storm_is_there("within_writer", "check_within");
 }
 
-/// What a child can be: a name, and what it does.
-type Role = (&'static str, fn(&Path));
-
-const ROLES: &[Role] = &[
+const ROLES: &[support::Role] = &[
     ("beside_writer", beside_writer),
     ("check_beside", check_beside),
     ("within_writer", within_writer),
@@ -198,9 +195,8 @@ const ROLES: &[Role] = &[
 ];
 
 fn main() {
-    if let Some((wanted, dir)) = support::role() {
-        let role = ROLES.iter().find(|(name, _)| *name == wanted).expect("a known role");
-        return role.1(&dir);
+    if support::plays(ROLES) {
+        return;
     }
     support::run_all(&[
         ("threads_in_scopes_of_their_own", threads_in_scopes_of_their_own),

@@ -270,10 +270,7 @@ fn threads_with_little_write_first() {
     }
 }
 
-/// What a child can be: a name, and what it does.
-type Role = (&'static str, fn(&Path));
-
-const ROLES: &[Role] = &[
+const ROLES: &[support::Role] = &[
     ("forks", forks),
     ("after_forks", after_forks),
     ("threads_writer", threads_writer),
@@ -281,9 +278,8 @@ const ROLES: &[Role] = &[
 ];
 
 fn main() {
-    if let Some((wanted, dir)) = support::role() {
-        let role = ROLES.iter().find(|(name, _)| *name == wanted).expect("a known role");
-        return role.1(&dir);
+    if support::plays(ROLES) {
+        return;
     }
     support::run_all(&[
         (

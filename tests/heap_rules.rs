@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use stillheap::arena::{Arena, ArenaConfig, CellDamage, Purpose};
 use stillheap::base::PAGE_SIZE;
 use stillheap::heap::{AdoptError, BadFree, CellRun, Damage, Heap, Lane, RootRecord};
-use stillheap::image::{Choice, Host, Machine, choose};
+use stillheap::image::{Choice, choose};
 use stillheap::os::DiskDir;
-use stillheap::snapshot::{Store, placements};
+use stillheap::snapshot::{Store, host_of, placements};
 
 const CONFIG: ArenaConfig = ArenaConfig { base: 0, main_cells: 6, boot_cells: 4 };
 
@@ -213,18 +213,9 @@ fn commit(store: &mut Store<DiskDir>, heap: &Heap, at: u64, operations: u64) {
     store.prune();
 }
 
-fn host(arena: &Arena) -> Host {
-    Host {
-        base: arena.base() as u64,
-        arena_len: arena.config().byte_len() as u64,
-        page_size: 4096,
-        machine: Machine::current(),
-    }
-}
-
 fn open(folder: &tempfile::TempDir, heap: &Heap) -> Option<Store<DiskDir>> {
     let dir = DiskDir::open(folder.path()).unwrap();
-    let opening = Store::open(dir, &host(heap.arena()), 1, 2, true).unwrap();
+    let opening = Store::open(dir, &host_of(heap.arena()), 1, 2, true).unwrap();
     opening.image.is_none().then_some(opening.store)
 }
 
@@ -236,7 +227,7 @@ fn restore(
 ) -> Result<Heap, AdoptError> {
     let arena = Arena::reserve(ArenaConfig { base, ..CONFIG }).unwrap();
     let dir = DiskDir::open(folder.path()).unwrap();
-    let Choice::Sound(sound) = choose(&dir, &host(&arena)).unwrap() else { panic!("no image") };
+    let Choice::Sound(sound) = choose(&dir, &host_of(&arena)).unwrap() else { panic!("no image") };
     let places = placements(&sound.chain).unwrap();
     let runs: Vec<CellRun> = places
         .iter()
@@ -391,7 +382,7 @@ fn damaged_snapshots_do_not_count_among_those_kept() {
     bytes[4096] ^= 1;
     std::fs::write(file(2), bytes).unwrap();
     let dir = DiskDir::open(folder.path()).unwrap();
-    let opening = Store::open(dir, &host(heap.arena()), 1, 2, true).unwrap();
+    let opening = Store::open(dir, &host_of(heap.arena()), 1, 2, true).unwrap();
     assert_eq!(opening.image.unwrap().snapshot.number, 1);
     assert!(file(2).exists(), "opening changes nothing");
     let mut store = opening.store;

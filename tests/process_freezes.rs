@@ -5,6 +5,8 @@
 
 mod support;
 
+use support::{run_in_turn, set_timer, until};
+
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
@@ -27,15 +29,6 @@ fn words(heap: &Heap) -> Root<Vec<Vec<u64>>> {
 /// As many MiB of words, all written.
 fn fill(words: &Root<Vec<Vec<u64>>>, mib: usize) {
     words.write(|words| words.extend((0..mib).map(|_| vec![1; MIB / 8])));
-}
-
-/// Waits until a condition holds, for a minute at most.
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !holds() {
-        assert!(begun.elapsed() < Duration::from_secs(60), "{what}");
-        std::thread::sleep(Duration::from_millis(1));
-    }
 }
 
 fn durable(heap: &Heap) -> StillInfo {
@@ -257,10 +250,7 @@ fn handlers_write(dir: &Path) {
     let call: extern "C" fn(i32) = handler;
     // SAFETY: a handler that only adds to atomics.
     unsafe { libc::signal(libc::SIGALRM, call as usize) };
-    let often = libc::timeval { tv_sec: 0, tv_usec: 200 };
-    let timer = libc::itimerval { it_interval: often, it_value: often };
-    // SAFETY: the signal has a handler.
-    unsafe { libc::setitimer(libc::ITIMER_REAL, &raw const timer, std::ptr::null_mut()) };
+    set_timer(200);
     let begun = Instant::now();
     let mut kept = Vec::new();
     while begun.elapsed() < Duration::from_secs(3) {
@@ -270,10 +260,7 @@ fn handlers_write(dir: &Path) {
             kept.clear();
         }
     }
-    let never = libc::timeval { tv_sec: 0, tv_usec: 0 };
-    let timer = libc::itimerval { it_interval: never, it_value: never };
-    // SAFETY: stops the timer.
-    unsafe { libc::setitimer(libc::ITIMER_REAL, &raw const timer, std::ptr::null_mut()) };
+    set_timer(0);
     let sum: u64 = PLACE.get().expect("set").iter().map(|counter| counter.load(SeqCst)).sum();
     assert_eq!(sum, COUNT.load(SeqCst));
     assert!(sum > 100 && heap.stats().freezes.freezes > 5, "{sum}");
@@ -419,9 +406,7 @@ fn stage_goes_back(dir: &Path) {
     assert!(after < before + most / 2, "{before} and {after} bytes, {most} were in the stage");
 }
 
-type Role = (&'static str, fn(&Path));
-
-const ROLES: [Role; 15] = [
+const ROLES: &[support::Role] = &[
     ("by_bytes", by_bytes),
     ("by_time", by_time),
     ("by_signal", by_signal),
@@ -438,14 +423,6 @@ const ROLES: [Role; 15] = [
     ("after_small_stage", after_small_stage),
     ("stage_goes_back", stage_goes_back),
 ];
-
-/// Runs roles one after the other on one heap.
-fn runs(roles: &[&str]) {
-    let folder = tempfile::tempdir().expect("a folder");
-    for role in roles {
-        support::run(role, &folder.path().join("heap"));
-    }
-}
 
 fn undeclared_writes_are_caught() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -469,23 +446,22 @@ fn a_small_stage_is_never_exceeded() {
 }
 
 fn main() {
-    if let Some((role, dir)) = support::role() {
-        let found = ROLES.iter().find(|(name, _)| *name == role);
-        return found.unwrap_or_else(|| panic!("no role {role}")).1(&dir);
+    if support::plays(ROLES) {
+        return;
     }
     support::run_all(&[
-        ("by_bytes", || runs(&["by_bytes"])),
-        ("by_time", || runs(&["by_time"])),
-        ("by_signal", || runs(&["by_signal"])),
-        ("figures", || runs(&["figures"])),
-        ("heat_comes_back", || runs(&["heat_comes_back", "heat_comes_back"])),
-        ("tracked_pages_take_no_fault", || runs(&["tracked_pages_take_no_fault"])),
+        ("by_bytes", || run_in_turn(&["by_bytes"])),
+        ("by_time", || run_in_turn(&["by_time"])),
+        ("by_signal", || run_in_turn(&["by_signal"])),
+        ("figures", || run_in_turn(&["figures"])),
+        ("heat_comes_back", || run_in_turn(&["heat_comes_back", "heat_comes_back"])),
+        ("tracked_pages_take_no_fault", || run_in_turn(&["tracked_pages_take_no_fault"])),
         ("undeclared_writes_are_caught", undeclared_writes_are_caught),
         ("few_mappings_are_enough", few_mappings_are_enough),
-        ("no_huge_pages", || runs(&["no_huge_pages"])),
-        ("handlers_write", || runs(&["handlers_write"])),
-        ("raw_forks", || runs(&["raw_forks"])),
+        ("no_huge_pages", || run_in_turn(&["no_huge_pages"])),
+        ("handlers_write", || run_in_turn(&["handlers_write"])),
+        ("raw_forks", || run_in_turn(&["raw_forks"])),
         ("a_small_stage_is_never_exceeded", a_small_stage_is_never_exceeded),
-        ("the_stage_goes_back", || runs(&["stage_goes_back"])),
+        ("the_stage_goes_back", || run_in_turn(&["stage_goes_back"])),
     ]);
 }

@@ -246,10 +246,7 @@ fn a_child_that_hangs_is_ended() {
     assert!(text.starts_with("killed after 2 s") && text.contains("line 39999"), "{text}");
 }
 
-/// What a child can be: a name, and what it does.
-type Role = (&'static str, fn(&Path));
-
-const ROLES: &[Role] = &[
+const ROLES: &[support::Role] = &[
     ("unavailable", unavailable),
     ("full_disk", full_disk),
     ("after_full_disk", after_full_disk),
@@ -260,9 +257,8 @@ const ROLES: &[Role] = &[
 ];
 
 fn main() {
-    if let Some((wanted, dir)) = support::role() {
-        let role = ROLES.iter().find(|(name, _)| *name == wanted).expect("a known role");
-        return role.1(&dir);
+    if support::plays(ROLES) {
+        return;
     }
     support::run_all(&[
         ("a_taken_range_is_named", a_taken_range_is_named),

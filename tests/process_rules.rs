@@ -426,10 +426,7 @@ fn alone(role: &str) {
     support::run(role, &folder.path().join("heap"));
 }
 
-/// What a child can be: a name, and what it does.
-type Role = (&'static str, fn(&Path));
-
-const ROLES: &[Role] = &[
+const ROLES: &[support::Role] = &[
     ("poisoning", poisoning),
     ("after_poisoning", after_poisoning),
     ("threads", threads),
@@ -450,9 +447,8 @@ const ROLES: &[Role] = &[
 ];
 
 fn main() {
-    if let Some((wanted, dir)) = support::role() {
-        let role = ROLES.iter().find(|(name, _)| *name == wanted).expect("a known role");
-        return role.1(&dir);
+    if support::plays(ROLES) {
+        return;
     }
     support::run_all(&[
         ("a_panic_in_write_poisons", || pair("poisoning", "after_poisoning")),

@@ -5,6 +5,8 @@
 
 mod support;
 
+use support::{run_in_turn, set_timer, until};
+
 use std::collections::HashSet;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
@@ -25,15 +27,6 @@ fn open(dir: &Path, options: Options) -> Heap {
 
 fn durable(heap: &Heap) -> StillInfo {
     heap.snapshot().expect("a freeze").wait_durable().expect("room")
-}
-
-/// Waits until a condition holds, for a minute at most.
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !holds() {
-        assert!(begun.elapsed() < Duration::from_secs(60), "{what}");
-        thread::sleep(Duration::from_millis(1));
-    }
 }
 
 /// What the kernel says of a thread: its state, and its time on a processor in ticks.
@@ -318,18 +311,7 @@ fn handlers_beside_stats(dir: &Path) {
     assert!(heap.stats().cow.faults > faults + 20, "handlers met closed chunks");
 }
 
-/// Has SIGALRM come every so many microseconds, or never.
-fn set_timer(microseconds: i64) {
-    let often = libc::timeval { tv_sec: 0, tv_usec: microseconds };
-    let timer = libc::itimerval { it_interval: often, it_value: often };
-    // SAFETY: the signal has a handler.
-    let set = unsafe { libc::setitimer(libc::ITIMER_REAL, &raw const timer, std::ptr::null_mut()) };
-    assert_eq!(set, 0);
-}
-
-type Role = (&'static str, fn(&Path));
-
-const ROLES: [Role; 9] = [
+const ROLES: &[support::Role] = &[
     ("coalesce", coalesce),
     ("after_coalesce", after_coalesce),
     ("fill_image", fill_image),
@@ -341,14 +323,6 @@ const ROLES: [Role; 9] = [
     ("handlers_beside_stats", handlers_beside_stats),
 ];
 
-/// Runs roles one after the other on one heap.
-fn runs(roles: &[&str]) {
-    let folder = tempfile::tempdir().expect("a folder");
-    for role in roles {
-        support::run(role, &folder.path().join("heap"));
-    }
-}
-
 fn requests_that_wait_are_answered_together() {
     let folder = tempfile::tempdir().expect("a folder");
     let dir = folder.path().join("heap");
@@ -357,18 +331,17 @@ fn requests_that_wait_are_answered_together() {
 }
 
 fn main() {
-    if let Some((role, dir)) = support::role() {
-        let found = ROLES.iter().find(|(name, _)| *name == role);
-        return found.unwrap_or_else(|| panic!("no role {role}")).1(&dir);
+    if support::plays(ROLES) {
+        return;
     }
     support::run_all(&[
         ("requests_that_wait_are_answered_together", requests_that_wait_are_answered_together),
         ("readers_go_on_beside_promotion", || {
-            runs(&["fill_image", "read_beside_promotion", "after_promotion"]);
+            run_in_turn(&["fill_image", "read_beside_promotion", "after_promotion"]);
         }),
-        ("a_heap_is_sound_within_windows", || runs(&["validate_in_windows"])),
-        ("a_poisoned_root_keeps_nobody_busy", || runs(&["poisoned"])),
-        ("an_idle_heap_is_left_alone", || runs(&["idle"])),
-        ("handlers_may_interrupt_figures", || runs(&["handlers_beside_stats"])),
+        ("a_heap_is_sound_within_windows", || run_in_turn(&["validate_in_windows"])),
+        ("a_poisoned_root_keeps_nobody_busy", || run_in_turn(&["poisoned"])),
+        ("an_idle_heap_is_left_alone", || run_in_turn(&["idle"])),
+        ("handlers_may_interrupt_figures", || run_in_turn(&["handlers_beside_stats"])),
     ]);
 }

@@ -6,9 +6,9 @@
 use stillheap::arena::{Arena, ArenaConfig, Purpose, Space};
 use stillheap::base::{ChunkIndex, PAGES_PER_CHUNK, PageIndex};
 use stillheap::cow::Fault;
-use stillheap::image::{Choice, Host, Machine, choose};
+use stillheap::image::{Choice, choose};
 use stillheap::os::sim::{Op, SimDir};
-use stillheap::snapshot::Store;
+use stillheap::snapshot::{Store, host_of};
 
 const CONFIG: ArenaConfig = ArenaConfig { base: 0, main_cells: 8, boot_cells: 4 };
 /// Blocks of a chunk each.
@@ -31,7 +31,7 @@ impl World {
         space.claim_first_cell(&arena).expect("memory");
         arena.cow().engage();
         let dir = SimDir::new();
-        let store = Store::open(dir.clone(), &host(&arena), 1, 2, true).expect("a heap").store;
+        let store = Store::open(dir.clone(), &host_of(&arena), 1, 2, true).expect("a heap").store;
         let blocks = Vec::new();
         let mut world = Self { arena, space, blocks, dir, store };
         for block in 0..BLOCKS {
@@ -93,20 +93,11 @@ impl World {
 
     /// The first word of a block in the newest snapshot.
     fn saved(&self, block: usize) -> u64 {
-        let Ok(Choice::Sound(sound)) = choose(&self.dir, &host(&self.arena)) else {
+        let Ok(Choice::Sound(sound)) = choose(&self.dir, &host_of(&self.arena)) else {
             panic!("no snapshot");
         };
         let page = sound.chain[0].page(self.blocks[block]).expect("a block's page");
         u64::from_le_bytes(*page.first_chunk().expect("a page"))
-    }
-}
-
-fn host(arena: &Arena) -> Host {
-    Host {
-        base: arena.base() as u64,
-        arena_len: arena.config().byte_len() as u64,
-        page_size: 4096,
-        machine: Machine::current(),
     }
 }
 

@@ -3,14 +3,16 @@
 
 use crate::base::PAGE_SIZE;
 use crate::heap::{AdoptError, CellRun};
-use crate::image::{ChooseError, Host, Machine, Skipped, Sound, inspect};
+use crate::image::{ChooseError, Skipped, Sound, inspect};
 use crate::os::{self, DirLock, DiskDir, DiskFile, LockError};
 use crate::runtime::faults;
 use crate::runtime::handle::{Heap, Restored, SkippedSnapshot};
 use crate::runtime::keeper::{Keeper, SavedState, tell};
 use crate::runtime::process::{self, Process};
 use crate::runtime::{Event, Options, ProcessHeap, Scope};
-use crate::snapshot::{Opening, PlaceError, Placement, Store, StoreError, heat_in, placements};
+use crate::snapshot::{
+    Opening, PlaceError, Placement, Store, StoreError, heat_in, host_of, placements,
+};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
@@ -115,7 +117,7 @@ impl ProcessHeap {
         faults::catch().map_err(OpenError::System)?;
         faults::engage(process);
         let (dir, lock) = open_directory(path, options.create)?;
-        let host = host_of(process);
+        let host = host_of(process.heap.arena());
         let heap_id = u128::from(os::random_u64()) << 64 | u128::from(os::random_u64());
         let opening = Store::open(dir, &host, heap_id, options.keep, options.create)?;
         let Opening { mut store, image } = opening;
@@ -195,16 +197,6 @@ fn open_directory(path: &Path, create: bool) -> Result<(DiskDir, DirLock), OpenE
     inspect(&dir).map_err(|error| StoreError::Choose(ChooseError::Inspect(error)))?;
     let lock = DirLock::acquire(dir.path())?;
     Ok((dir, lock))
-}
-
-fn host_of(process: &Process) -> Host {
-    let config = process.heap.arena().config();
-    Host {
-        base: config.base as u64,
-        arena_len: config.byte_len() as u64,
-        page_size: u32::try_from(PAGE_SIZE).unwrap_or(0),
-        machine: Machine::current(),
-    }
 }
 
 /// Restores the snapshot, or the newest older one whose tables are not damaged.

@@ -15,4 +15,4 @@ pub use heat::heat_in;
 pub use plan::CopyMissing;
 pub use restore::{PlaceError, Placement, placements};
 pub use save::{Draft, DraftError, SaveCounts};
-pub use store::{Opening, SaveError, Store, StoreError};
+pub use store::{Opening, SaveError, Store, StoreError, host_of};

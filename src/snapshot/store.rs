@@ -5,9 +5,10 @@
 //! one will last, keeps every file that either of the two names.
 
 use crate::arena::Arena;
+use crate::base::PAGE_SIZE;
 use crate::cow::Window;
 use crate::image::{
-    Choice, ChooseError, CommitError, Host, Identity, Manifest, SegmentInfo, SegmentKind,
+    Choice, ChooseError, CommitError, Host, Identity, Machine, Manifest, SegmentInfo, SegmentKind,
     SegmentRecord, SnapshotRecord, Sound, WriteError, choose, choose_before, leftovers,
 };
 use crate::os::Dir;
@@ -72,6 +73,18 @@ pub enum SaveError {
     /// Segment numbers have run out.
     #[error("the heap has used up its segment numbers")]
     Numbers,
+}
+
+/// What an image has to fit, to be restored into that arena.
+#[must_use]
+pub fn host_of(arena: &Arena) -> Host {
+    let config = arena.config();
+    Host {
+        base: config.base as u64,
+        arena_len: config.byte_len() as u64,
+        page_size: u32::try_from(PAGE_SIZE).unwrap_or(0),
+        machine: Machine::current(),
+    }
 }
 
 impl<D: Dir> Store<D> {

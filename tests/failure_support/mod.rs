@@ -17,10 +17,10 @@ use stillheap::base::{
     CHUNK_SIZE, CHUNKS_PER_CELL, ChunkIndex, PAGE_SIZE, PAGES_PER_CHUNK, PageIndex,
 };
 use stillheap::cow::{CellKind, Engine, Fault, Window};
-use stillheap::image::{Choice, Host, Machine, Manifest, SnapshotRecord, choose, leftovers};
+use stillheap::image::{Choice, Manifest, SnapshotRecord, choose, leftovers};
 use stillheap::os::Dir;
 use stillheap::os::sim::{self, SimDir};
-use stillheap::snapshot::{SaveError, Store};
+use stillheap::snapshot::{SaveError, Store, host_of};
 use watched::Watched;
 
 /// What the stage may hold: three chunks, and 512 pages.
@@ -290,16 +290,7 @@ unsafe fn bytes_at<'a>(address: usize, len: usize) -> &'a [u8] {
 
 pub(crate) fn store<'a>(dir: &SimDir, world: &'a World) -> Store<Watched<'a>> {
     let dir = Watched { dir: dir.clone(), world };
-    Store::open(dir, &host(&world.arena), 1, 2, true).expect("a new heap").store
-}
-
-fn host(arena: &Arena) -> Host {
-    Host {
-        base: arena.base() as u64,
-        arena_len: arena.config().byte_len() as u64,
-        page_size: 4096,
-        machine: Machine::current(),
-    }
+    Store::open(dir, &host_of(&world.arena), 1, 2, true).expect("a new heap").store
 }
 
 /// A snapshot, from the freeze to its end, with a failure of the disk.
@@ -399,7 +390,7 @@ fn storm(world: &World, stop: &AtomicBool) {
 
 /// The newest sound snapshot is the newest one, and holds exactly what was frozen for it.
 pub(crate) fn check_newest(world: &World, dir: &SimDir) {
-    let Choice::Sound(sound) = choose(dir, &host(&world.arena)).expect("a heap") else {
+    let Choice::Sound(sound) = choose(dir, &host_of(&world.arena)).expect("a heap") else {
         panic!("no snapshot");
     };
     assert!(sound.skipped.is_empty(), "{:?}", sound.skipped);

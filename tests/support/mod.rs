@@ -133,6 +133,49 @@ pub(crate) fn die() -> ! {
     std::process::abort()
 }
 
+/// A role's name, and what it does with its folder.
+#[allow(dead_code, reason = "not every test program uses all helpers")]
+pub(crate) type Role = (&'static str, fn(&Path));
+
+/// Plays this process's role, if it is a child. Otherwise it is the parent.
+#[allow(dead_code, reason = "not every test program uses all helpers")]
+pub(crate) fn plays(roles: &[Role]) -> bool {
+    let Some((wanted, dir)) = role() else { return false };
+    let found = roles.iter().find(|(name, _)| *name == wanted);
+    found.unwrap_or_else(|| panic!("no role {wanted}")).1(&dir);
+    true
+}
+
+/// Runs roles one after the other on one heap.
+#[allow(dead_code, reason = "not every test program uses all helpers")]
+pub(crate) fn run_in_turn(roles: &[&str]) {
+    let folder = tempfile::tempdir().expect("a folder");
+    for role in roles {
+        run(role, &folder.path().join("heap"));
+    }
+}
+
+/// Waits until a condition holds, for a minute at most.
+#[allow(dead_code, reason = "not every test program uses all helpers")]
+pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "{what}");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Has SIGALRM, which has a handler, come every so many microseconds, or never.
+#[allow(unsafe_code, reason = "timers come by a system call")]
+#[allow(dead_code, reason = "not every test program uses all helpers")]
+pub(crate) fn set_timer(microseconds: i64) {
+    let often = libc::timeval { tv_sec: 0, tv_usec: microseconds };
+    let timer = libc::itimerval { it_interval: often, it_value: often };
+    // SAFETY: the signal has a handler.
+    let set = unsafe { libc::setitimer(libc::ITIMER_REAL, &raw const timer, std::ptr::null_mut()) };
+    assert_eq!(set, 0);
+}
+
 /// Runs the tests that parents run, one after the other, and prints what `cargo test` would.
 pub(crate) fn run_all(tests: &[(&str, fn())]) {
     println!("\nrunning {} tests", tests.len());

@@ -2,7 +2,7 @@
 #![allow(unsafe_code, reason = "defines functions of the C library")]
 
 use super::names::real;
-use super::scatter::Scatter;
+use super::scatter::{Scatter, deliver_to, parts_at};
 use super::tables::{ADDRESS_MAX, INT};
 use crate::runtime::calls::seam;
 use crate::runtime::calls::shadow::{Shadows, deliver};
@@ -201,14 +201,12 @@ impl Batch {
             copy(slots.name, user.msg_name.cast(), name);
             let control = inner.msg_hdr.msg_controllen.min(user.msg_controllen);
             copy(slots.control, user.msg_control.cast(), control);
-            let mut rest = usize::try_from(inner.msg_len).unwrap_or(0).min(slots.data_len);
-            let mut from = slots.data;
+            let data = usize::try_from(inner.msg_len).unwrap_or(0).min(slots.data_len);
+            let from = self.place.wrapping_add(slots.data);
             // SAFETY: that message's parts.
-            for part in unsafe { parts(&user) } {
-                let len = part.iov_len.min(rest);
-                copy(from, part.iov_base.cast(), len);
-                (from, rest) = (from + len, rest - len);
-            }
+            let parts = unsafe { parts(&user) };
+            // SAFETY: the kernel has written so much there.
+            unsafe { deliver_to(parts, from, data) };
             // SAFETY: one of the caller's messages.
             let header = unsafe { &mut *self.header(index) };
             header.msg_len = inner.msg_len;
@@ -223,9 +221,8 @@ impl Batch {
 /// # Safety
 /// The message is the caller's.
 unsafe fn parts(message: &msghdr) -> impl Iterator<Item = iovec> {
-    let (first, count) = (message.msg_iov, message.msg_iovlen);
     // SAFETY: says the caller.
-    (0..count).map(move |index| unsafe { first.wrapping_add(index).read() })
+    unsafe { parts_at(message.msg_iov, message.msg_iovlen) }
 }
 
 #[unsafe(no_mangle)]

@@ -37,8 +37,8 @@ impl Scatter {
         if count > PARTS_MAX {
             return scatter;
         }
-        for index in 0..count {
-            let part = scatter.part(index);
+        // SAFETY: says the caller.
+        for part in unsafe { parts_at(parts, count) } {
             scatter.len = scatter.len.saturating_add(part.iov_len);
             match seam::exposure(part.iov_base.addr(), part.iov_len) {
                 Exposure::None => {}
@@ -65,17 +65,11 @@ impl Scatter {
         Some(iovec { iov_base: place.cast(), iov_len: self.place_len })
     }
 
-    fn part(&self, index: usize) -> iovec {
-        // SAFETY: below the count that `new` was told.
-        let part = unsafe { self.parts.add(index) };
-        // SAFETY: as above.
-        unsafe { part.read() }
-    }
-
     /// The parts of what comes after the first `done` bytes.
     fn after(&self, done: usize) -> impl Iterator<Item = iovec> {
         let mut done = done;
-        (0..self.count).map(|index| self.part(index)).filter_map(move |part| {
+        // SAFETY: as many as `new` was told.
+        unsafe { parts_at(self.parts, self.count) }.filter_map(move |part| {
             let skipped = part.iov_len.min(done);
             done -= skipped;
             let iov_base = part.iov_base.wrapping_byte_add(skipped);
@@ -107,17 +101,33 @@ impl Scatter {
     /// # Safety
     /// The kernel has written so many bytes; the parts are the caller's.
     pub(super) unsafe fn deliver(&self, len: usize) {
-        if self.place.is_null() {
-            return;
+        if !self.place.is_null() {
+            // SAFETY: says the caller; the shadow is no longer.
+            unsafe { deliver_to(self.after(0), self.place, len.min(self.place_len)) };
         }
-        let (len, mut done) = (len.min(self.place_len), 0);
-        for part in self.after(0) {
-            let count = part.iov_len.min(len - done);
-            let from = self.place.wrapping_add(done);
-            // SAFETY: both have that many bytes, and do not overlap.
-            unsafe { shadow::deliver(from, part.iov_base.cast(), count) };
-            done += count;
-        }
+    }
+}
+
+/// The parts of a list.
+///
+/// # Safety
+/// There are `count` of them at `first`, as long as this is in use.
+pub(super) unsafe fn parts_at(first: *const iovec, count: usize) -> impl Iterator<Item = iovec> {
+    // SAFETY: says the caller.
+    (0..count).map(move |index| unsafe { first.wrapping_add(index).read() })
+}
+
+/// Copies `len` bytes, one after the other, to as many parts as they fill.
+///
+/// # Safety
+/// `from` has so many bytes, which the parts do not overlap; these are the caller's.
+pub(super) unsafe fn deliver_to(parts: impl Iterator<Item = iovec>, from: *const u8, len: usize) {
+    let mut done = 0;
+    for part in parts {
+        let count = part.iov_len.min(len - done);
+        // SAFETY: says the caller.
+        unsafe { shadow::deliver(from.wrapping_add(done), part.iov_base.cast(), count) };
+        done += count;
     }
 }
 
