@@ -72,11 +72,13 @@ impl Gate {
     }
 
     /// Enters a thread's outermost scope, after a freeze that is under way.
+    #[inline]
     pub fn enter_scope(&self, pass: &Pass) {
         self.enter(pass, IN_SCOPE, SCOPES_CLOSED | CALLS_CLOSED);
     }
 
     /// Leaves a thread's outermost scope.
+    #[inline]
     pub fn leave_scope(&self, pass: &Pass) {
         pass.0.store(OUTSIDE, Ordering::Release);
     }

@@ -86,7 +86,22 @@ impl Heap {
 
     /// The passes of all lanes that there have ever been.
     pub fn passes(&self) -> impl Iterator<Item = &Pass> {
-        (1..=self.lanes_made.load(Acquire)).map(|id| &self.lanes.get(id).pass)
+        self.lanes_ever().map(|lane| &lane.pass)
+    }
+
+    /// Changes and operations that all threads have begun. Exact while the gate is closed.
+    #[must_use]
+    pub fn begun(&self) -> (u64, u64) {
+        self.lanes_ever().map(|lane| lane.begun.counts()).fold(
+            (0, 0),
+            |(changes, operations), more| {
+                (changes.wrapping_add(more.0), operations.wrapping_add(more.1))
+            },
+        )
+    }
+
+    fn lanes_ever(&self) -> impl Iterator<Item = &Lane> {
+        (1..=self.lanes_made.load(Acquire)).map(|id| self.lanes.get(id))
     }
 
     /// Gives a lane back; its slabs become the heap's.

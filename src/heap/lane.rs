@@ -32,9 +32,18 @@ pub struct Lane {
     pub(super) next_idle: UnsafeCell<u32>,
     /// The thread's way through the gate.
     pub pass: Pass,
+    /// What the lane's threads have begun. On the pass's cache line: a freeze reads both.
+    pub begun: Begun,
     /// Slabs of this lane in which other threads have freed blocks.
     pub(super) ripe: RipeList,
     local: UnsafeCell<Local>,
+}
+
+/// Counts that one thread at a time raises, without a locked instruction, and all may read.
+#[derive(Debug, Default)]
+pub struct Begun {
+    changes: AtomicU64,
+    operations: AtomicU64,
 }
 
 /// The half of a lane that only its own thread touches.
@@ -102,6 +111,31 @@ impl Active {
 
     pub(super) fn page(&self) -> Option<PageIndex> {
         self.link.checked_sub(1).map(PageIndex)
+    }
+}
+
+impl Begun {
+    /// Counts a change of durable state that is no operation. The calling thread has the lane.
+    #[inline]
+    pub fn note_change(&self) {
+        Self::raise(&self.changes);
+    }
+
+    /// Counts an operation. The calling thread has the lane.
+    #[inline]
+    pub fn note_operation(&self) {
+        Self::raise(&self.operations);
+    }
+
+    /// Changes and operations so far.
+    #[must_use]
+    pub fn counts(&self) -> (u64, u64) {
+        (self.changes.load(Ordering::Relaxed), self.operations.load(Ordering::Relaxed))
+    }
+
+    #[inline]
+    fn raise(count: &AtomicU64) {
+        count.store(count.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
     }
 }
 

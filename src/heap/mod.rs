@@ -34,6 +34,6 @@ pub use check::Damage;
 pub use classes::{CLASSES, SMALL_MAX, class_size};
 pub use facade::Heap;
 pub use free::BadFree;
-pub use lane::Lane;
+pub use lane::{Begun, Lane};
 pub use roots::{NAME_MAX, ROOTS_MAX, RootRecord, RootTableError};
 pub use stats::HeapStats;

@@ -211,7 +211,7 @@ impl Worker {
 
     /// Whether the newest snapshot may differ from the heap as it is now.
     fn has_changes(&self) -> bool {
-        let now = self.process.opened.changes();
+        let now = self.process.changes();
         now.is_none() || now != self.saved_changes
     }
 

@@ -15,7 +15,6 @@ use crate::snapshot::{
 };
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant, SystemTime};
 
 /// Why a heap could not be opened. Its snapshots are as they were.
@@ -136,7 +135,8 @@ impl ProcessHeap {
                 None
             }
         };
-        process.opened.operations.store(restored.as_ref().map_or(0, |r| r.operations), Relaxed);
+        let before = restored.as_ref().map_or(0, |restored| restored.operations);
+        process.opened.set_operations(before, process.heap.begun().1);
         report_skipped(restored.as_ref(), &options);
         if let Some(reason) = os::why_no_huge_pages() {
             tell(options.on_event.as_ref(), &Event::SlowFreezes { reason });
@@ -146,7 +146,7 @@ impl ProcessHeap {
         process.opened.set_trigger(options.snapshot_every_ops);
         // A restored heap is as its snapshot has it; an empty one has none yet.
         let saved = restored.as_ref().map(|restored| SavedState {
-            changes: process.opened.changes(),
+            changes: process.changes(),
             bytes: restored.pages * PAGE_SIZE as u64,
         });
         let keeper =

@@ -13,15 +13,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub(crate) struct Opened {
     /// The open heap's directory; its lock makes openings take turns.
     path: Mutex<Option<PathBuf>>,
-    /// Operations that the heap has seen, over all its runs.
-    pub(super) operations: AtomicU64,
-    /// Goes up whenever durable state may have changed but by an operation.
-    changes: AtomicU64,
+    /// Operations that the heap had seen before those that this run's threads count.
+    operations_before: AtomicU64,
     /// Whether some root can change without a scope, through atomics.
     changes_unseen: AtomicBool,
     /// Operations between snapshots; 0: no such trigger.
     every: AtomicU64,
-    /// The operation at which the next snapshot is due.
+    /// Operations since the trigger was set.
+    since_set: AtomicU64,
+    /// At how many of them the next snapshot is due.
     due: AtomicU64,
     /// Snapshots that triggers have asked for, since the snapshot thread last looked.
     wanted: AtomicBool,
@@ -53,7 +53,7 @@ impl Opened {
     pub(super) fn set_trigger(&self, every: Option<u64>) {
         let every = every.unwrap_or(0);
         self.every.store(every, Relaxed);
-        self.due.store(self.operations.load(Relaxed) + every, Relaxed);
+        self.due.store(self.since_set.load(Relaxed) + every, Relaxed);
     }
 
     /// Asks for a snapshot, fit for a signal handler; the bell has then to be rung.
@@ -68,11 +68,13 @@ impl Opened {
 
     /// An operation begins. Rings the bell if it is the one that a snapshot waits for.
     #[inline]
-    pub(super) fn count_operation(&self, bell: &Bell) {
-        let operation = self.operations.fetch_add(1, Relaxed) + 1;
+    pub(super) fn trigger(&self, bell: &Bell) {
         let every = self.every.load(Relaxed);
-        if every > 0 && operation >= self.due.load(Relaxed) {
-            self.ring(operation + every, bell);
+        if every > 0 {
+            let operation = self.since_set.fetch_add(1, Relaxed) + 1;
+            if operation >= self.due.load(Relaxed) {
+                self.ring(operation + every, bell);
+            }
         }
     }
 
@@ -87,21 +89,14 @@ impl Opened {
         }
     }
 
-    /// Notes that durable state may be about to change.
-    #[inline]
-    pub(super) fn note_change(&self) {
-        self.changes.fetch_add(1, Relaxed);
-    }
-
     /// Notes that an opened root can change without a scope.
     pub(crate) fn note_unseen_changes(&self) {
         self.changes_unseen.store(true, Relaxed);
     }
 
-    /// A number that stays the same as long as durable state does. `None`: nobody can tell.
-    pub(super) fn changes(&self) -> Option<u64> {
-        let seen = self.changes.load(Relaxed).wrapping_add(self.operations.load(Relaxed));
-        (!self.changes_unseen.load(Relaxed)).then_some(seen)
+    /// Whether an opened root can.
+    pub(super) fn can_change_unseen(&self) -> bool {
+        self.changes_unseen.load(Relaxed)
     }
 
     /// A panic inside `write` may have left the root half changed.
@@ -127,9 +122,15 @@ impl Opened {
         self.forked.load(Relaxed)
     }
 
-    /// Operations that the heap has seen.
-    pub(super) fn operations(&self) -> u64 {
-        self.operations.load(Relaxed)
+    /// The heap has seen `before` operations, and threads have counted `counted` so far, which are
+    /// none of its.
+    pub(super) fn set_operations(&self, before: u64, counted: u64) {
+        self.operations_before.store(before.wrapping_sub(counted), Relaxed);
+    }
+
+    /// Operations that the heap has seen over all its runs, when threads have counted `counted`.
+    pub(super) fn operations(&self, counted: u64) -> u64 {
+        self.operations_before.load(Relaxed).wrapping_add(counted)
     }
 
     /// Whether a snapshot may be taken.

@@ -52,6 +52,17 @@ pub(crate) enum StartError {
 const LANES: usize = 1 << 16;
 
 impl Process {
+    /// Operations that the heap has seen, over all its runs.
+    pub(super) fn operations(&self) -> u64 {
+        self.opened.operations(self.heap.begun().1)
+    }
+
+    /// A number that stays the same as long as durable state does. `None`: nobody can tell.
+    pub(super) fn changes(&self) -> Option<u64> {
+        let (changes, operations) = self.heap.begun();
+        (!self.opened.can_change_unseen()).then(|| changes.wrapping_add(operations))
+    }
+
     /// Where the thread's buffer for system calls lies: `BOUNCE` bytes outside the arena. A thread
     /// without a lane gets none: taking one needs a lock, and this may be a signal handler.
     pub(super) fn bounce(&'static self, state: &ThreadState) -> Option<usize> {

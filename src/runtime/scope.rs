@@ -21,36 +21,42 @@ pub struct Scope {
 
 impl Scope {
     /// Enters a scope, after a freeze that is under way. Scopes nest; only the outermost waits.
+    #[inline]
     #[must_use]
     pub fn enter() -> Self {
-        let scope = Self::enter_unchanging();
-        if let Some(process) = process::get() {
-            process.opened.note_change();
-        }
-        scope
+        Self::begin(|_, lane| lane.begun.note_change())
     }
 
     /// As [`Scope::enter`], for what need not be saved: a heap that saw nothing else is not
     /// saved again when it is closed.
+    #[inline]
     pub(crate) fn enter_unchanging() -> Self {
-        thread::with(|state| {
-            if state.scopes.get() == 0
-                && let Some((process, lane)) = heap_of(state)
-            {
-                process.gate.enter_scope(&lane.pass);
-            }
-            state.scopes.set(state.scopes.get() + 1);
-        });
-        Self { not_send: PhantomData }
+        Self::begin(|_, _| ())
     }
 
     /// As [`Scope::enter`], and counts as an operation.
+    #[inline]
     pub(crate) fn enter_operation() -> Self {
-        let scope = Self::enter_unchanging();
-        if let Some(process) = process::get() {
-            process.opened.count_operation(process.heap.arena().cow().bell());
-        }
-        scope
+        Self::begin(|process, lane| {
+            lane.begun.note_operation();
+            process.opened.trigger(process.heap.arena().cow().bell());
+        })
+    }
+
+    /// `count` runs inside the scope, if the process has a heap: no freeze misses what it counts.
+    #[inline]
+    fn begin(count: impl FnOnce(&Process, &Lane)) -> Self {
+        thread::with(|state| {
+            let scopes = state.scopes.get();
+            if let Some((process, lane)) = heap_of(state) {
+                if scopes == 0 {
+                    process.gate.enter_scope(&lane.pass);
+                }
+                count(process, lane);
+            }
+            state.scopes.set(scopes + 1);
+        });
+        Self { not_send: PhantomData }
     }
 
     /// Whether the calling thread is in a scope.
@@ -61,19 +67,24 @@ impl Scope {
 }
 
 impl Drop for Scope {
+    #[inline]
     fn drop(&mut self) {
         thread::with(|state| {
             let scopes = state.scopes.get();
-            state.scopes.set(scopes.saturating_sub(1));
-            if scopes == 1
-                && let Some((process, lane)) = heap_of(state)
-            {
-                process.gate.leave_scope(&lane.pass);
+            if scopes == 1 {
+                // Not by arithmetic: so nothing waits for the number to be read.
+                state.scopes.set(0);
+                if let Some((process, lane)) = heap_of(state) {
+                    process.gate.leave_scope(&lane.pass);
+                }
+            } else {
+                state.scopes.set(scopes.saturating_sub(1));
             }
         });
     }
 }
 
+#[inline]
 fn heap_of(state: &thread::ThreadState) -> Option<(&'static Process, &'static Lane)> {
     let process = process::get()?;
     match state.lane(process) {
@@ -94,6 +105,7 @@ pub(crate) struct Holding {
 }
 
 impl Holding {
+    #[inline]
     pub(crate) fn begin() -> Self {
         thread::with(|state| state.holds.set(state.holds.get() + 1));
         Self { not_send: PhantomData }
@@ -101,6 +113,7 @@ impl Holding {
 }
 
 impl Drop for Holding {
+    #[inline]
     fn drop(&mut self) {
         thread::with(|state| state.holds.set(state.holds.get().saturating_sub(1)));
     }

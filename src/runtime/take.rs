@@ -9,7 +9,6 @@ use crate::runtime::events::SnapshotFailure;
 use crate::runtime::process::Process;
 use crate::runtime::still::StillInfo;
 use crate::snapshot::{Draft, SaveCounts, SaveError};
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant, SystemTime};
 
 /// The smallest stage unless the user says otherwise.
@@ -112,8 +111,8 @@ fn freeze_prepared(
         // Again: a panic may have poisoned a root while the gate was closing.
         process.opened.check_state()?;
         let frozen_at = SystemTime::now();
-        let operations = process.opened.operations.load(Relaxed);
-        let changes = process.opened.changes();
+        let operations = process.operations();
+        let changes = process.changes();
         let before = engine.counts();
         let drain = closed.drain();
         let frozen = engine.freeze(true);

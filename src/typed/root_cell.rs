@@ -25,19 +25,14 @@ pub(super) struct RootCell {
     pub(super) poisoned: AtomicBool,
 }
 
-/// How a thread holds a root: once for writing, or so many times for reading.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Hold {
-    Exclusive,
-    Shared(u32),
-}
-
 /// The roots that a thread holds, by their cells' addresses: without a destructor, so that it is
 /// at hand as long as the thread is, and outside the heap.
 struct HeldRoots {
     len: Cell<usize>,
     /// The first `len` count.
-    roots: [Cell<(usize, Hold)>; ROOTS],
+    cells: [Cell<usize>; ROOTS],
+    /// How many times each is held for reading; 0: it is held for writing.
+    shared: [Cell<u32>; ROOTS],
 }
 
 /// As many as there can be.
@@ -45,7 +40,11 @@ const ROOTS: usize = crate::runtime::ROOTS_MAX;
 
 thread_local! {
     static HELD: HeldRoots = const {
-        HeldRoots { len: Cell::new(0), roots: [const { Cell::new((0, Hold::Exclusive)) }; ROOTS] }
+        HeldRoots {
+            len: Cell::new(0),
+            cells: [const { Cell::new(0) }; ROOTS],
+            shared: [const { Cell::new(0) }; ROOTS],
+        }
     };
 }
 
@@ -85,6 +84,7 @@ impl RootCell {
     ///
     /// # Panics
     /// If the calling thread is writing it.
+    #[inline]
     pub(super) fn hold_shared(&self) -> SharedHold<'_> {
         match self.held_by_this_thread() {
             None => {
@@ -92,8 +92,8 @@ impl RootCell {
                 SharedHold { _held: Held::shared(self), _guard: Some(guard) }
             }
             // Not once more: a writer that waits in between would be waited for.
-            Some(Hold::Shared(_)) => SharedHold { _held: Held::shared(self), _guard: None },
-            Some(Hold::Exclusive) => self.refuse("is being written by this very thread"),
+            Some(1..) => SharedHold { _held: Held::shared(self), _guard: None },
+            Some(0) => self.refuse("is being written by this very thread"),
         }
     }
 
@@ -101,6 +101,7 @@ impl RootCell {
     ///
     /// # Panics
     /// If the calling thread holds it already.
+    #[inline]
     pub(super) fn hold_exclusive(&self) -> ExclusiveHold<'_> {
         if self.held_by_this_thread().is_some() {
             self.refuse("is held by this very thread, so writing it would wait forever");
@@ -109,15 +110,19 @@ impl RootCell {
         ExclusiveHold { _held: Held::exclusive(self), _guard: guard }
     }
 
+    #[inline]
     pub(super) fn is_poisoned(&self) -> bool {
         self.poisoned.load(Relaxed)
     }
 
-    fn held_by_this_thread(&self) -> Option<Hold> {
+    /// How many times for reading; 0: for writing.
+    #[inline]
+    fn held_by_this_thread(&self) -> Option<u32> {
         let address = std::ptr::from_ref(self).addr();
-        HELD.with(|held| held.find(address).map(|root| root.get().1))
+        HELD.with(|held| held.find(address).map(|root| held.shared[root].get()))
     }
 
+    #[cold]
     fn refuse(&self, why: &str) -> ! {
         panic!("stillheap: the root `{}` {why}: end the outer `read` or `write` first", self.name)
     }
@@ -125,26 +130,33 @@ impl RootCell {
 
 impl HeldRoots {
     #[inline]
-    fn find(&self, cell: usize) -> Option<&Cell<(usize, Hold)>> {
-        self.roots[..self.len.get()].iter().find(|root| root.get().0 == cell)
+    fn find(&self, cell: usize) -> Option<usize> {
+        // The newest first: it is the one that ends first.
+        (0..self.len.get()).rev().find(|root| self.cells[*root].get() == cell)
     }
 
-    fn add(&self, cell: usize, hold: Hold) {
+    #[inline]
+    fn add(&self, cell: usize, shared: u32) {
         let len = self.len.get();
-        self.roots[len].set((cell, hold));
+        self.cells[len].set(cell);
+        self.shared[len].set(shared);
         self.len.set(len + 1);
     }
 
     /// Ends one hold of the root.
+    #[inline]
     fn end(&self, cell: usize) {
         let Some(root) = self.find(cell) else { return };
-        match root.get().1 {
-            Hold::Shared(count) if count > 1 => root.set((cell, Hold::Shared(count - 1))),
-            _ => {
-                let last = self.len.get() - 1;
-                root.set(self.roots[last].get());
-                self.len.set(last);
-            }
+        let shared = self.shared[root].get();
+        if shared > 1 {
+            self.shared[root].set(shared - 1);
+            return;
+        }
+        let last = self.len.get() - 1;
+        self.len.set(last);
+        if root != last {
+            self.cells[root].set(self.cells[last].get());
+            self.shared[root].set(self.shared[last].get());
         }
     }
 }
@@ -156,27 +168,26 @@ struct Held {
 }
 
 impl Held {
+    #[inline]
     fn exclusive(cell: &RootCell) -> Self {
         let cell = std::ptr::from_ref(cell).addr();
-        HELD.with(|held| held.add(cell, Hold::Exclusive));
+        HELD.with(|held| held.add(cell, 0));
         Self { cell, _holding: Holding::begin() }
     }
 
+    #[inline]
     fn shared(cell: &RootCell) -> Self {
         let cell = std::ptr::from_ref(cell).addr();
         HELD.with(|held| match held.find(cell) {
-            None => held.add(cell, Hold::Shared(1)),
-            Some(root) => {
-                if let Hold::Shared(count) = root.get().1 {
-                    root.set((cell, Hold::Shared(count + 1)));
-                }
-            }
+            None => held.add(cell, 1),
+            Some(root) => held.shared[root].set(held.shared[root].get() + 1),
         });
         Self { cell, _holding: Holding::begin() }
     }
 }
 
 impl Drop for Held {
+    #[inline]
     fn drop(&mut self) {
         HELD.with(|held| held.end(self.cell));
     }
