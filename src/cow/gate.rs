@@ -97,8 +97,20 @@ impl Gate {
 
     #[inline]
     fn enter(&self, pass: &Pass, state: u32, closed: u32) {
-        while !self.try_enter(pass, state, closed) {
+        if !self.try_enter(pass, state, closed) {
+            self.enter_later(pass, state, closed);
+        }
+    }
+
+    /// Apart, so that entering an open gate needs no registers to be saved.
+    #[cold]
+    #[inline(never)]
+    fn enter_later(&self, pass: &Pass, state: u32, closed: u32) {
+        loop {
             gate_wait::until_open(&self.word, closed);
+            if self.try_enter(pass, state, closed) {
+                return;
+            }
         }
     }
 
