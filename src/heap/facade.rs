@@ -92,12 +92,10 @@ impl Heap {
     /// Changes and operations that all threads have begun. Exact while the gate is closed.
     #[must_use]
     pub fn begun(&self) -> (u64, u64) {
-        self.lanes_ever().map(|lane| lane.begun.counts()).fold(
-            (0, 0),
-            |(changes, operations), more| {
-                (changes.wrapping_add(more.0), operations.wrapping_add(more.1))
-            },
-        )
+        self.lanes_ever().fold((0, 0), |(changes, operations), lane| {
+            let more = lane.begun.counts();
+            (changes + more.0, operations + more.1)
+        })
     }
 
     fn lanes_ever(&self) -> impl Iterator<Item = &Lane> {

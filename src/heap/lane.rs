@@ -135,7 +135,7 @@ impl Begun {
 
     #[inline]
     fn raise(count: &AtomicU64) {
-        count.store(count.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+        count.store(count.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     }
 }
 

@@ -109,7 +109,7 @@ impl Keeper {
 /// The heap as its newest snapshot has it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SavedState {
-    /// What [`Opened::changes`](super::opened::Opened::changes) says of it.
+    /// What [`Seen::changes`](super::process::Seen::changes) says of it.
     pub(super) changes: Option<u64>,
     /// Bytes of its pages.
     pub(super) bytes: u64,
@@ -121,7 +121,7 @@ struct Worker {
     store: Store<DiskDir>,
     on_event: Option<EventCallback>,
     requests: Arc<Requests>,
-    /// What [`Opened::changes`](super::opened::Opened::changes) said at the last durable
+    /// What [`Seen::changes`](super::process::Seen::changes) said at the last durable
     /// snapshot's freeze.
     saved_changes: Option<u64>,
     preparation: Preparation,
@@ -211,7 +211,7 @@ impl Worker {
 
     /// Whether the newest snapshot may differ from the heap as it is now.
     fn has_changes(&self) -> bool {
-        let now = self.process.changes();
+        let now = self.process.seen().changes;
         now.is_none() || now != self.saved_changes
     }
 

@@ -146,7 +146,7 @@ impl ProcessHeap {
         process.opened.set_trigger(options.snapshot_every_ops);
         // A restored heap is as its snapshot has it; an empty one has none yet.
         let saved = restored.as_ref().map(|restored| SavedState {
-            changes: process.changes(),
+            changes: process.seen().changes,
             bytes: restored.pages * PAGE_SIZE as u64,
         });
         let keeper =

@@ -34,6 +34,15 @@ pub(crate) struct Process {
     bounces: Reservation,
 }
 
+/// What a heap has seen.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seen {
+    /// Operations, over all its runs.
+    pub(super) operations: u64,
+    /// A number that stays the same as long as durable state does. `None`: nobody can tell.
+    pub(super) changes: Option<u64>,
+}
+
 /// Why the process has no heap; its allocations come from the system then.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StartError {
@@ -52,15 +61,13 @@ pub(crate) enum StartError {
 const LANES: usize = 1 << 16;
 
 impl Process {
-    /// Operations that the heap has seen, over all its runs.
-    pub(super) fn operations(&self) -> u64 {
-        self.opened.operations(self.heap.begun().1)
-    }
-
-    /// A number that stays the same as long as durable state does. `None`: nobody can tell.
-    pub(super) fn changes(&self) -> Option<u64> {
+    /// What the heap has seen so far; exact while the gate is closed.
+    pub(super) fn seen(&self) -> Seen {
         let (changes, operations) = self.heap.begun();
-        (!self.opened.can_change_unseen()).then(|| changes.wrapping_add(operations))
+        Seen {
+            operations: self.opened.operations(operations),
+            changes: (!self.opened.can_change_unseen()).then_some(changes + operations),
+        }
     }
 
     /// Where the thread's buffer for system calls lies: `BOUNCE` bytes outside the arena. A thread

@@ -48,13 +48,16 @@ impl Scope {
     fn begin(count: impl FnOnce(&Process, &Lane)) -> Self {
         thread::with(|state| {
             let scopes = state.scopes.get();
-            if let Some((process, lane)) = heap_of(state) {
-                if scopes == 0 {
-                    process.gate.enter_scope(&lane.pass);
-                }
-                count(process, lane);
+            let heap = heap_of(state);
+            if scopes == 0
+                && let Some((process, lane)) = heap
+            {
+                process.gate.enter_scope(&lane.pass);
             }
             state.scopes.set(scopes + 1);
+            if let Some((process, lane)) = heap {
+                count(process, lane);
+            }
         });
         Self { not_send: PhantomData }
     }

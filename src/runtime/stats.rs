@@ -37,7 +37,7 @@ impl Stats {
         let engine = process.heap.arena().cow();
         Self {
             heap: process.heap.stats(),
-            operations: process.operations(),
+            operations: process.seen().operations,
             freezes_retried: process.gate.retries(),
             freezes: process.meter.stats(),
             cow: engine.counts(),

@@ -6,7 +6,7 @@ use crate::heap::Heap;
 use crate::os::{self, DiskFile, SignalsBlocked};
 use crate::runtime::SnapshotError;
 use crate::runtime::events::SnapshotFailure;
-use crate::runtime::process::Process;
+use crate::runtime::process::{Process, Seen};
 use crate::runtime::still::StillInfo;
 use crate::snapshot::{Draft, SaveCounts, SaveError};
 use std::time::{Duration, Instant, SystemTime};
@@ -111,8 +111,7 @@ fn freeze_prepared(
         // Again: a panic may have poisoned a root while the gate was closing.
         process.opened.check_state()?;
         let frozen_at = SystemTime::now();
-        let operations = process.operations();
-        let changes = process.changes();
+        let Seen { operations, changes } = process.seen();
         let before = engine.counts();
         let drain = closed.drain();
         let frozen = engine.freeze(true);

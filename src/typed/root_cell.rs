@@ -4,8 +4,10 @@
 //! for itself (a write inside a read or write of the same root) is a panic that says so.
 
 use crate::runtime::Holding;
+use static_assertions::const_assert;
 use std::any::TypeId;
 use std::cell::Cell;
+use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread::ThreadId;
@@ -25,14 +27,24 @@ pub(super) struct RootCell {
     pub(super) poisoned: AtomicBool,
 }
 
+/// How a thread holds a root: once for writing, or so many times for reading. Of a size that one
+/// store writes and one load reads: the load need not wait for the store.
+#[derive(Clone, Copy)]
+enum Hold {
+    Exclusive,
+    Shared(NonZeroU32),
+}
+
+const_assert!(size_of::<Hold>() == size_of::<u32>());
+
 /// The roots that a thread holds, by their cells' addresses: without a destructor, so that it is
 /// at hand as long as the thread is, and outside the heap.
 struct HeldRoots {
     len: Cell<usize>,
     /// The first `len` count.
     cells: [Cell<usize>; ROOTS],
-    /// How many times each is held for reading; 0: it is held for writing.
-    shared: [Cell<u32>; ROOTS],
+    /// How each of them is held.
+    holds: [Cell<Hold>; ROOTS],
 }
 
 /// As many as there can be.
@@ -43,7 +55,7 @@ thread_local! {
         HeldRoots {
             len: Cell::new(0),
             cells: [const { Cell::new(0) }; ROOTS],
-            shared: [const { Cell::new(0) }; ROOTS],
+            holds: [const { Cell::new(Hold::Exclusive) }; ROOTS],
         }
     };
 }
@@ -92,8 +104,8 @@ impl RootCell {
                 SharedHold { _held: Held::shared(self), _guard: Some(guard) }
             }
             // Not once more: a writer that waits in between would be waited for.
-            Some(1..) => SharedHold { _held: Held::shared(self), _guard: None },
-            Some(0) => self.refuse("is being written by this very thread"),
+            Some(Hold::Shared(_)) => SharedHold { _held: Held::shared(self), _guard: None },
+            Some(Hold::Exclusive) => self.refuse("is being written by this very thread"),
         }
     }
 
@@ -115,11 +127,10 @@ impl RootCell {
         self.poisoned.load(Relaxed)
     }
 
-    /// How many times for reading; 0: for writing.
     #[inline]
-    fn held_by_this_thread(&self) -> Option<u32> {
+    fn held_by_this_thread(&self) -> Option<Hold> {
         let address = std::ptr::from_ref(self).addr();
-        HELD.with(|held| held.find(address).map(|root| held.shared[root].get()))
+        HELD.with(|held| held.find(address).map(|root| held.holds[root].get()))
     }
 
     #[cold]
@@ -129,6 +140,7 @@ impl RootCell {
 }
 
 impl HeldRoots {
+    /// The root's place.
     #[inline]
     fn find(&self, cell: usize) -> Option<usize> {
         // The newest first: it is the one that ends first.
@@ -136,10 +148,10 @@ impl HeldRoots {
     }
 
     #[inline]
-    fn add(&self, cell: usize, shared: u32) {
+    fn add(&self, cell: usize, hold: Hold) {
         let len = self.len.get();
         self.cells[len].set(cell);
-        self.shared[len].set(shared);
+        self.holds[len].set(hold);
         self.len.set(len + 1);
     }
 
@@ -147,16 +159,17 @@ impl HeldRoots {
     #[inline]
     fn end(&self, cell: usize) {
         let Some(root) = self.find(cell) else { return };
-        let shared = self.shared[root].get();
-        if shared > 1 {
-            self.shared[root].set(shared - 1);
+        if let Hold::Shared(count) = self.holds[root].get()
+            && let Some(rest) = NonZeroU32::new(count.get() - 1)
+        {
+            self.holds[root].set(Hold::Shared(rest));
             return;
         }
         let last = self.len.get() - 1;
         self.len.set(last);
         if root != last {
             self.cells[root].set(self.cells[last].get());
-            self.shared[root].set(self.shared[last].get());
+            self.holds[root].set(self.holds[last].get());
         }
     }
 }
@@ -171,7 +184,7 @@ impl Held {
     #[inline]
     fn exclusive(cell: &RootCell) -> Self {
         let cell = std::ptr::from_ref(cell).addr();
-        HELD.with(|held| held.add(cell, 0));
+        HELD.with(|held| held.add(cell, Hold::Exclusive));
         Self { cell, _holding: Holding::begin() }
     }
 
@@ -179,8 +192,12 @@ impl Held {
     fn shared(cell: &RootCell) -> Self {
         let cell = std::ptr::from_ref(cell).addr();
         HELD.with(|held| match held.find(cell) {
-            None => held.add(cell, 1),
-            Some(root) => held.shared[root].set(held.shared[root].get() + 1),
+            None => held.add(cell, Hold::Shared(NonZeroU32::MIN)),
+            Some(root) => {
+                if let Hold::Shared(count) = held.holds[root].get() {
+                    held.holds[root].set(Hold::Shared(count.saturating_add(1)));
+                }
+            }
         });
         Self { cell, _holding: Holding::begin() }
     }
