@@ -72,6 +72,16 @@ pub trait File: Send + Sync {
     /// A full disk, a broken one; some of the bytes may have been written.
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
 
+    /// Copies `len` bytes at `source_offset` of another file to `offset` of this one, within
+    /// the kernel where the file system can. Holes of the source may come out as zeros that
+    /// take space.
+    ///
+    /// # Errors
+    /// `UnexpectedEof` if the source ends before; those of `write_at`, and of reading. Some of
+    /// the bytes may have been written.
+    fn copy_from(&self, offset: u64, source: &Self, source_offset: u64, len: u64)
+    -> io::Result<()>;
+
     /// Cuts the file, or extends it with zeros that take no space.
     ///
     /// # Errors

@@ -5,7 +5,10 @@
 //! holds whatever the program had in memory.
 #![allow(unsafe_code, reason = "mapping files, lseek(SEEK_DATA) and fallocate, which std lacks")]
 
-use super::dir::{Dir, File, FileBytes, PublishError, TEMPORARY_PREFIX};
+use super::{
+    copy::copy,
+    dir::{Dir, File, FileBytes, PublishError, TEMPORARY_PREFIX},
+};
 use std::{
     fs, io,
     io::Write,
@@ -157,6 +160,16 @@ impl File for DiskFile {
         self.file.write_all_at(bytes, offset)
     }
 
+    fn copy_from(
+        &self,
+        offset: u64,
+        source: &Self,
+        source_offset: u64,
+        len: u64,
+    ) -> io::Result<()> {
+        copy(&self.file, offset, &source.file, source_offset, len)
+    }
+
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.file.set_len(len)
     }
@@ -243,6 +256,18 @@ mod tests {
         let file = dir.create("a").unwrap();
         assert!(file.view().unwrap().is_empty());
         assert_eq!(file.next_data(0).unwrap(), None);
+    }
+
+    #[test]
+    fn files_are_copied_in_part_and_files_opened_for_reading_are_not_changed() {
+        let (_holder, dir) = scratch();
+        let (from, to) = (dir.create("from").unwrap(), dir.create("to").unwrap());
+        from.write_at(0, b"0123456789").unwrap();
+        to.write_at(0, b"abcdef").unwrap();
+        to.copy_from(4, &from, 2, 5).unwrap();
+        assert_eq!(&*to.view().unwrap(), b"abcd23456");
+        assert_eq!(to.copy_from(0, &from, 8, 3).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+        assert!(dir.open("to").unwrap().copy_from(0, &from, 0, 1).is_err());
     }
 
     #[test]

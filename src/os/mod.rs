@@ -3,12 +3,13 @@
 //!
 //! - `map`: address space and memory
 //! - `dir`: what the crate asks of a directory and its files, as traits
-//! - `disk`: the traits on a real directory
+//! - `disk`: the traits on a real directory; `copy`: how its files are copied
 //! - `sim`: the traits in memory, with faults and crashes
 //! - `lock`: one owner for a heap's directory
 //! - `exe`: which program this is, and where it lies
 //! - `thread`, `futex`, `errno`, `maps`, `restart`, `fatal`: what their names say
 
+mod copy;
 mod dir;
 mod disk;
 mod errno;

@@ -275,6 +275,23 @@ impl File for SimFile {
         called
     }
 
+    fn copy_from(
+        &self,
+        offset: u64,
+        source: &Self,
+        source_offset: u64,
+        len: u64,
+    ) -> io::Result<()> {
+        // Taken before this disk's lock: it may be the same one.
+        let bytes = lock(&source.disk).state.bytes(source.id);
+        let (start, end) = (index(source_offset), index(source_offset.saturating_add(len)));
+        match bytes.get(start..end) {
+            Some(part) => self.write_at(offset, part),
+            None if len == 0 => self.write_at(offset, &[]),
+            None => lock(&self.disk).call().and(Err(io::ErrorKind::UnexpectedEof.into())),
+        }
+    }
+
     fn set_len(&self, len: u64) -> io::Result<()> {
         let mut disk = lock(&self.disk);
         self.check_change(len)?;
@@ -452,6 +469,28 @@ mod tests {
         assert_eq!(file.write_at(0, b"abcd").unwrap_err().raw_os_error(), Some(libc::ENOSPC));
         assert_eq!(dir.get("a"), Some(b"ab".to_vec()));
         assert!(file.sync().is_err());
+    }
+
+    #[test]
+    fn a_copy_is_one_write_of_the_bytes_and_fails_like_one() {
+        let dir = SimDir::with_files([("from", b"0123456789".to_vec())]);
+        let (from, to) = (dir.open("from").unwrap(), dir.create("to").unwrap());
+        to.copy_from(1, &from, 2, 4).unwrap();
+        assert_eq!(dir.get("to"), Some(b"\x002345".to_vec()));
+        let Some(Op::Write(id, 1, bytes)) = dir.log().pop() else { panic!() };
+        assert_eq!((id, bytes), (to.id, b"2345".to_vec()));
+        for (offset, len) in [(8, 3), (11, 1), (u64::MAX, 1), (0, u64::MAX)] {
+            let calls = dir.calls();
+            let error = to.copy_from(0, &from, offset, len).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof, "{len} bytes at {offset}");
+            assert_eq!(dir.calls(), calls + 1);
+        }
+        to.copy_from(0, &from, 11, 0).unwrap();
+        assert!(from.copy_from(0, &to, 0, 1).is_err());
+        dir.fail(Some(Fault { after: 0, errno: libc::ENOSPC, lasting: false }));
+        let error = to.copy_from(5, &from, 0, 4).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::ENOSPC));
+        assert_eq!(dir.get("to"), Some(b"\x00234501".to_vec()));
     }
 
     #[test]

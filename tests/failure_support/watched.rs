@@ -71,6 +71,17 @@ impl File for WatchedFile<'_> {
         self.file.write_at(offset, bytes)
     }
 
+    fn copy_from(
+        &self,
+        offset: u64,
+        source: &Self,
+        source_offset: u64,
+        len: u64,
+    ) -> io::Result<()> {
+        self.world.step();
+        self.file.copy_from(offset, &source.file, source_offset, len)
+    }
+
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.world.step();
         self.file.set_len(len)
