@@ -37,9 +37,12 @@ mod xtree;
 
 #[cfg(not(loom))]
 pub use runtime::{
-    Event, FreezeStats, Heap, OpenError, Options, ProcessHeap, Restored, Scope, SkippedSnapshot,
-    SnapshotError, Stats, Still, StillInfo, touch, transient,
+    Compacted, Compression, Event, FreezeStats, Heap, OpenError, Options, ProcessHeap, Restore,
+    Restored, Scope, SkippedSnapshot, SnapshotError, SnapshotInfo, Stats, Still, StillInfo, touch,
+    transient,
 };
+#[cfg(not(loom))]
+pub use snapshot::{CompactError, RevertError, VerifyError};
 #[cfg(not(loom))]
 pub use typed::{
     Branch, BranchReach, Durable, Key, Poisoned, Reach, Root, RootError, Rows, RowsMut, Steady,

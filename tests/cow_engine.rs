@@ -4,8 +4,8 @@
 #![allow(unsafe_code, reason = "writes to memory of the arena")]
 
 use stillheap::arena::{Arena, ArenaConfig, Purpose, Space};
-use stillheap::base::{CHUNK_SIZE, ChunkIndex, PAGE_SIZE, PAGES_PER_CHUNK, PageIndex, PageRun};
-use stillheap::cow::{Changed, Engine, Fault, Unit, Window};
+use stillheap::base::{CHUNK_SIZE, ChunkIndex, PAGE_SIZE, PAGES_PER_CHUNK, PageIndex};
+use stillheap::cow::{Changed, Engine, Fault, Saves, Unit, Window};
 
 const CONFIG: ArenaConfig = ArenaConfig { base: 0, main_cells: 16, boot_cells: 4 };
 
@@ -35,13 +35,13 @@ fn write(arena: &Arena, page: PageIndex, value: u8) {
 
 fn freeze(engine: &Engine) -> Window<'_> {
     engine.stage().prepare(16 << 20);
-    engine.freeze(true).expect("a freeze");
+    engine.freeze(Some(Saves::All)).expect("a freeze");
     engine.window()
 }
 
 /// Ends an epoch of which a snapshot became durable, or failed; what it had changed.
 fn end_epoch(engine: &Engine, is_durable: bool) -> Changed {
-    engine.freeze(false).expect("a freeze");
+    engine.freeze(None).expect("a freeze");
     let changed = engine.note_heat();
     engine.settle(is_durable);
     changed
@@ -50,8 +50,9 @@ fn end_epoch(engine: &Engine, is_durable: bool) -> Changed {
 /// The first byte of the only run of a chunk, as the window saves it; `None`: a writer was first.
 fn saved_chunk(window: &Window<'_>, page: PageIndex) -> Option<u8> {
     let mut buffer = vec![0; PAGE_SIZE];
-    let run = PageRun { first: page, count: 1 };
-    window.save_chunk(page.chunk(), &[run], &mut buffer).then(|| buffer[0])
+    let frozen = window.frozen_chunk(page.chunk())?;
+    frozen.copy(page, &mut buffer);
+    frozen.confirm().then(|| buffer[0])
 }
 
 #[test]
@@ -79,7 +80,7 @@ fn a_chunk_is_copied_once_in_a_window_and_never_outside() {
     drop(window);
     assert_eq!(engine.counts().staged_chunks, 1);
 
-    engine.freeze(false).expect("a freeze");
+    engine.freeze(None).expect("a freeze");
     assert_eq!(engine.on_write_fault(byte(&arena, page).addr()), Fault::Handled);
     write(&arena, page, 3);
     assert_eq!((engine.counts().staged_chunks, engine.open_chunks()), (1, 1));
@@ -172,7 +173,7 @@ fn a_full_stage_keeps_a_writer_until_the_saver_gives_room() {
     let engine = arena.cow();
     let page = block(&arena, &mut space, Purpose::Scoped, 4);
     engine.stage().prepare(CHUNK_SIZE as u64);
-    engine.freeze(true).expect("a freeze");
+    engine.freeze(Some(Saves::All)).expect("a freeze");
     let fault = |chunk: u32| {
         let address = byte(&arena, PageIndex(page.0 + chunk * PAGES_PER_CHUNK)).addr();
         assert_eq!(engine.on_write_fault(address), Fault::Handled);
@@ -208,14 +209,14 @@ fn what_an_epoch_changed_is_counted_and_makes_heat() {
     engine.announce_tracked(tracked);
     engine.announce_tracked(PageIndex(tracked.0 + 5));
     assert_eq!(engine.dirtied_bytes(), (CHUNK_SIZE + 2 * PAGE_SIZE) as u64);
-    engine.freeze(false).expect("a freeze");
+    engine.freeze(None).expect("a freeze");
     let changed = engine.note_heat();
     assert_eq!((changed.chunks, changed.pages), (1, 2));
     let heat = |chunk: u32| engine.heat(ChunkIndex(page.chunk().0 + chunk));
     assert_eq!((heat(1), heat(2)), (2, 1), "the second was written when it was handed out");
     assert_eq!(engine.heat(tracked.chunk()), 1);
     engine.settle(true);
-    engine.freeze(false).expect("a freeze");
+    engine.freeze(None).expect("a freeze");
     assert_eq!(engine.note_heat(), Changed::default());
     engine.cool(ChunkIndex(page.chunk().0 + 1));
     assert_eq!(heat(1), 2, "nothing to take back");
@@ -234,7 +235,7 @@ fn changes_are_kept_until_they_are_durable() {
     assert_eq!(end_epoch(engine, false), Changed { pages: 1, chunks: 1 });
     engine.open(ChunkIndex(page.chunk().0 + 1));
     assert_eq!(end_epoch(engine, true), Changed { pages: 1, chunks: 2 });
-    engine.freeze(false).expect("a freeze");
+    engine.freeze(None).expect("a freeze");
     assert_eq!(engine.note_heat(), Changed::default());
 }
 
@@ -251,7 +252,7 @@ fn what_is_new_counts_as_changed() {
     let changed = end_epoch(engine, true);
     assert!(changed.chunks >= 2 && changed.pages > 0, "{changed:?}");
     block(&arena, &mut space, Purpose::Scoped, 40);
-    engine.freeze(false).expect("a freeze");
+    engine.freeze(None).expect("a freeze");
     assert!(engine.note_heat().chunks >= 40);
 }
 
@@ -261,7 +262,7 @@ fn dirtied_bytes_ring_the_bell() {
     let (arena, mut space) = arena();
     let engine = arena.cow();
     let page = block(&arena, &mut space, Purpose::Scoped, 3);
-    engine.freeze(false).expect("a freeze");
+    engine.freeze(None).expect("a freeze");
     engine.set_dirty_threshold(2 * CHUNK_SIZE as u64);
     let rung = engine.bell().rung();
     engine.open(page.chunk());
@@ -276,7 +277,7 @@ fn what_is_protected_ahead_of_a_freeze_opens_again() {
     let (arena, mut space) = arena();
     let engine = arena.cow();
     let page = block(&arena, &mut space, Purpose::Scoped, 160);
-    engine.freeze(false).expect("a freeze");
+    engine.freeze(None).expect("a freeze");
     for chunk in 0..160 {
         engine.open(ChunkIndex(page.chunk().0 + chunk));
     }
@@ -286,7 +287,7 @@ fn what_is_protected_ahead_of_a_freeze_opens_again() {
     engine.protect_early();
     assert_eq!(engine.open_chunks(), 1, "what a system call may write to stays open");
     assert!(engine.closings() > closings && engine.closings().is_multiple_of(2));
-    engine.freeze(false).expect("a freeze");
+    engine.freeze(None).expect("a freeze");
     engine.open(page.chunk());
     engine.protect_early();
     assert_eq!(engine.open_chunks(), 1, "few are left to the freeze");
@@ -313,11 +314,11 @@ fn undeclared_writes_are_noticed_when_they_are_looked_for() {
     assert_eq!(engine.counts().tracked_faults, 1, "but it is counted");
     engine.set_checked(true);
     engine.hold(page);
-    engine.freeze(false).expect("a freeze");
+    engine.freeze(None).expect("a freeze");
     assert_eq!(engine.on_write_fault(address), Fault::Handled, "announced before the freeze");
     write(&arena, page, 1);
     engine.let_go(page);
-    engine.freeze(false).expect("a freeze");
+    engine.freeze(None).expect("a freeze");
     assert_eq!(engine.on_write_fault(address), Fault::Undeclared);
     engine.announce_tracked(page);
     write(&arena, page, 2);

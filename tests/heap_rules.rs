@@ -6,10 +6,11 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use stillheap::arena::{Arena, ArenaConfig, CellDamage, Purpose};
 use stillheap::base::PAGE_SIZE;
+use stillheap::cow::Saves;
 use stillheap::heap::{AdoptError, BadFree, CellRun, Damage, Heap, Lane, RootRecord};
-use stillheap::image::{Choice, choose};
+use stillheap::image::{Choice, Wish, choose};
 use stillheap::os::DiskDir;
-use stillheap::snapshot::{Store, host_of, placements};
+use stillheap::snapshot::{Policy, Prepared, Store, Way, host_of};
 
 const CONFIG: ArenaConfig = ArenaConfig { base: 0, main_cells: 6, boot_cells: 4 };
 
@@ -196,18 +197,18 @@ fn saved(size_max: usize) -> (tempfile::TempDir, usize, Vec<(usize, usize)>) {
     root.schema_len = 100;
     heap.put_root(&root).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let mut opening = open(&folder, &heap).unwrap();
-    commit(&mut opening, &heap, 1, 2);
+    let opening = open(&folder, &heap).unwrap();
+    commit(&opening, &heap, 1, 2);
     (folder, heap.arena().base(), blocks)
 }
 
 /// Freezes the heap, which nobody changes, and makes a snapshot of it durable.
-fn commit(store: &mut Store<DiskDir>, heap: &Heap, at: u64, operations: u64) {
+fn commit(store: &Store<DiskDir>, heap: &Heap, at: u64, operations: u64) {
     let engine = heap.arena().cow();
     engine.stage().prepare(1 << 20);
-    engine.freeze(true).unwrap();
+    engine.freeze(Some(Saves::All)).unwrap();
     let window = engine.window();
-    let draft = store.draft(heap.arena(), &window, at, operations).unwrap();
+    let draft = store.draft(heap.arena(), &window, at, operations, Saves::All).unwrap();
     drop(window);
     store.commit(draft).unwrap();
     store.prune();
@@ -215,7 +216,9 @@ fn commit(store: &mut Store<DiskDir>, heap: &Heap, at: u64, operations: u64) {
 
 fn open(folder: &tempfile::TempDir, heap: &Heap) -> Option<Store<DiskDir>> {
     let dir = DiskDir::open(folder.path()).unwrap();
-    let opening = Store::open(dir, &host_of(heap.arena()), 1, 2, true).unwrap();
+    let opening =
+        Store::open(dir, &host_of(heap.arena()), 1, Policy::default(), true, Wish::default())
+            .unwrap();
     opening.image.is_none().then_some(opening.store)
 }
 
@@ -228,15 +231,16 @@ fn restore(
     let arena = Arena::reserve(ArenaConfig { base, ..CONFIG }).unwrap();
     let dir = DiskDir::open(folder.path()).unwrap();
     let Choice::Sound(sound) = choose(&dir, &host_of(&arena)).unwrap() else { panic!("no image") };
-    let places = placements(&sound.chain).unwrap();
-    let runs: Vec<CellRun> = places
+    let prepared = Prepared::new(sound.chain, Way::Map, &|_| {}).unwrap();
+    let runs: Vec<CellRun> = prepared
+        .placements()
         .iter()
         .map(|place| CellRun { first: place.first, count: place.cells, file_backed: true })
         .collect();
     let heap = Heap::booting(arena, 9).unwrap();
     let map = |index: usize| {
         // SAFETY: the arena is new, and the files are this test's.
-        unsafe { places[index].map(heap.arena(), sound.chain[0].file())? };
+        unsafe { prepared.place(index, heap.arena())? };
         if index + 1 == runs.len() {
             damage(heap.arena());
         }
@@ -373,19 +377,21 @@ fn entries_in_free_chunks_are_refused() {
 fn damaged_snapshots_do_not_count_among_those_kept() {
     let heap = heap();
     let folder = tempfile::tempdir().unwrap();
-    let mut store = open(&folder, &heap).unwrap();
+    let store = open(&folder, &heap).unwrap();
     for number in 1..=2 {
-        commit(&mut store, &heap, number, number);
+        commit(&store, &heap, number, number);
     }
     let file = |number: u64| folder.path().join(format!("{number:010}.full"));
     let mut bytes = std::fs::read(file(2)).unwrap();
     bytes[4096] ^= 1;
     std::fs::write(file(2), bytes).unwrap();
     let dir = DiskDir::open(folder.path()).unwrap();
-    let opening = Store::open(dir, &host_of(heap.arena()), 1, 2, true).unwrap();
+    let opening =
+        Store::open(dir, &host_of(heap.arena()), 1, Policy::default(), true, Wish::default())
+            .unwrap();
     assert_eq!(opening.image.unwrap().snapshot.number, 1);
     assert!(file(2).exists(), "opening changes nothing");
-    let mut store = opening.store;
-    commit(&mut store, &heap, 3, 3);
+    let store = opening.store;
+    commit(&store, &heap, 3, 3);
     assert_eq!([1, 2, 3].map(|number| file(number).exists()), [true, false, true]);
 }

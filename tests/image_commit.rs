@@ -15,7 +15,7 @@ use stillheap::{
     },
 };
 
-const THIRD: Contents = Contents { runs: &[(0, 3)], pages: &[(0, 1), (2, 3)], delta: false };
+const THIRD: Contents = Contents { runs: &[(0, 3)], pages: &[(0, 1), (2, 3)], ..FIRST };
 
 /// The number of the snapshot that a directory offers, none of them damaged.
 fn offered(dir: &SimDir) -> u64 {
@@ -126,10 +126,13 @@ fn a_delta_needs_its_whole_chain() {
     let manifest = commit(&dir, &Manifest::load(&dir).unwrap(), &DELTA).unwrap();
     assert_eq!(offered(&dir), 3);
     let Choice::Sound(sound) = choose(&dir, &host()).unwrap() else { panic!() };
-    assert_eq!(sound.chain.len(), 2);
-    assert_eq!(sound.chain[1].page(PageIndex(7)).unwrap(), [0x77; PAGE_SIZE]);
-    assert_eq!(sound.chain[1].page(PageIndex(8)).unwrap(), [0; PAGE_SIZE]);
-    assert_eq!(sound.chain[1].page(PageIndex(5)), None);
+    let [_, delta] = sound.chain.segments() else { panic!("two segments") };
+    assert_eq!(*delta.page(PageIndex(7)).unwrap().unwrap(), [0x77; PAGE_SIZE]);
+    assert_eq!(*delta.page(PageIndex(8)).unwrap().unwrap(), [0; PAGE_SIZE]);
+    assert!(delta.page(PageIndex(5)).unwrap().is_none());
+    for (page, fill) in [(5, 0x5a), (7, 0x77), (8, 0), (9, 0)] {
+        assert_eq!(*sound.chain.page(PageIndex(page)).unwrap(), [fill; PAGE_SIZE], "{page}");
+    }
 
     // Damage in the full segment under it takes both snapshots that rest on it.
     dir.damage("0000000002.full", |bytes| bytes[5000] ^= 1);
@@ -144,7 +147,7 @@ fn a_delta_needs_its_whole_chain() {
     torn.publish(&dir).unwrap();
     let Choice::Sound(sound) = choose(&dir, &host()).unwrap() else { panic!() };
     let message = sound.skipped[0].to_string();
-    assert!(message.contains("parent segment at offset 72: expected 1, found 2"), "{message}");
+    assert!(message.contains("parent snapshot at offset 72: expected 1, found 2"), "{message}");
 }
 
 #[test]

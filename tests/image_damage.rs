@@ -29,11 +29,11 @@ fn offered(dir: &SimDir) -> Result<Sound<SimFile>, ChooseError> {
     for &(first, count) in contents.runs {
         for number in first..first + count {
             let fill = contents.pages.iter().find(|page| page.0 == number).map_or(0, |page| page.1);
-            let page = sound.chain[0].page(PageIndex(number)).unwrap();
+            let page = sound.chain.page(PageIndex(number)).unwrap();
             assert!(*page == [fill; 4096], "page {number}");
         }
     }
-    assert_eq!(sound.chain[0].notes(), b"notes");
+    assert_eq!(sound.chain.segments()[0].notes(), b"notes");
     Ok(sound)
 }
 
@@ -135,7 +135,7 @@ fn a_damaged_page_is_named() {
     dir.damage(OLDER, |bytes| bytes[4096 + 4096] ^= 1);
     let message = offered(&dir).unwrap_err().to_string();
     let page = format!("{NEWER}: page 8 at offset 12288: expected CRC-32 0x");
-    let index = format!("{OLDER}: index at offset 8192: expected CRC-32 0x");
+    let index = format!("{OLDER}: tables at offset 8192: expected CRC-32 0x");
     assert!(message.contains(&page) && message.contains(&index), "{message}");
 }
 

@@ -13,8 +13,8 @@ use std::{
 use stillheap::{
     base::{PAGE_SIZE, PageIndex, PageRun},
     image::{
-        Choice, ChooseError, Host, Identity, Machine, Manifest, Mismatch, SegmentError,
-        SegmentInfo, SegmentNumber, SegmentReader, SegmentWriter, Sound, choose,
+        Choice, ChooseError, Compression, Host, Identity, Machine, Manifest, Mismatch,
+        SegmentError, SegmentInfo, SegmentNumber, SegmentReader, SegmentWriter, Sound, choose,
     },
     os::{Dir, DirLock, DiskDir, DiskFile},
 };
@@ -49,9 +49,9 @@ fn a_heap_comes_back_from_the_disk() {
     let sound = sound(&dir, &host());
     assert_eq!((sound.snapshot.number, sound.snapshot.operations), (2, 20));
     assert_eq!(sound.report.pages, 2);
-    assert_eq!(sound.chain[0].page(PageIndex(8)).unwrap(), [0xff; PAGE_SIZE]);
-    assert_eq!(sound.chain[0].page(PageIndex(7)).unwrap(), [0; PAGE_SIZE]);
-    assert_eq!(sound.chain[0].page(PageIndex(6)), None);
+    assert_eq!(*sound.chain.page(PageIndex(8)).unwrap(), [0xff; PAGE_SIZE]);
+    assert_eq!(*sound.chain.page(PageIndex(7)).unwrap(), [0; PAGE_SIZE]);
+    assert!(sound.chain.segments()[0].page(PageIndex(6)).unwrap().is_none());
 }
 
 #[test]
@@ -132,6 +132,7 @@ fn a_sparse_segment_stays_sparse() {
         snapshot: 1,
         frozen_at: 1,
         operations: 1,
+        compression: Compression::None,
     };
     let runs = [(0, PAGES / 2), (PAGES, PAGES / 2)];
     let runs = runs.map(|(first, count)| PageRun::new(PageIndex(first), count).unwrap());

@@ -7,7 +7,7 @@
 mod image_support;
 mod power_support;
 
-use image_support::{Contents, DELTA, FIRST, SECOND, commit, host, identity};
+use image_support::{Contents, DELTA, FIRST, SECOND, SMALL, commit, host, identity};
 use power_support::{
     Counts, enumerate,
     forgetful::{Forgetful, Forgets},
@@ -15,26 +15,26 @@ use power_support::{
 use std::collections::BTreeMap;
 use stillheap::{
     base::{PAGE_SIZE, PageIndex},
-    image::{Choice, Manifest, choose, choose_before, leftovers},
+    image::{Chain, Choice, Compression, Manifest, Wish, choose, choose_as, leftovers},
     os::{
         Dir,
         sim::{Bounds, CrashState, SimDir},
     },
 };
 
-const THIRD: Contents = Contents { runs: &[(0, 3)], pages: &[(0, 1), (2, 3)], delta: false };
+const THIRD: Contents = Contents { runs: &[(0, 3)], pages: &[(0, 1), (2, 3)], ..FIRST };
 /// More writes than all subsets are tried of.
 const MANY: Contents = Contents {
     runs: &[(4, 3), (20, 9)],
     pages: &[(5, 5), (20, 1), (21, 2), (22, 3), (24, 5), (25, 6), (26, 7), (28, 9)],
-    delta: false,
+    ..FIRST
 };
 
 /// Upon these.
 const MORE: Contents = Contents {
     runs: &[(6, 2), (22, 6)],
     pages: &[(6, 1), (7, 7), (22, 9), (23, 9), (24, 9), (26, 9), (27, 9)],
-    delta: true,
+    ..DELTA
 };
 
 /// All pages of all contents are below.
@@ -98,14 +98,29 @@ impl<'a, D: Dir> Heap<'a, D> {
     fn snapshot(&mut self, contents: &Contents) {
         let before = self.history.snapshots.last().filter(|_| contents.delta);
         let mut pages = before.map_or_else(Pages::new, |before| before.pages.clone());
-        for &(first, count) in contents.runs {
-            pages.extend((first..first + count).map(|page| (page, 0)));
-        }
+        let in_runs = |page: u32| {
+            contents.runs.iter().any(|&(first, count)| page >= first && page - first < count)
+        };
+        pages.retain(|&page, _| in_runs(page));
         pages.extend(contents.pages.iter().copied());
         let (number, begun) = (self.manifest.next_snapshot, self.log.log().len());
         self.manifest = commit(self.dir, &self.manifest, contents).unwrap();
         let durable = self.log.log().len();
         self.history.snapshots.push(Taken { number, pages, begun, durable });
+    }
+
+    /// Merges the newest snapshot's segments.
+    fn merge(&mut self, compression: Compression) {
+        let newest = self.manifest.newest().unwrap().clone();
+        let chain = Chain::open(self.dir, &self.manifest, &newest).unwrap();
+        let number = self.manifest.next_segment;
+        let range = 0..newest.chain.len();
+        let merged = chain.merge(self.dir, range, number, compression, |_| true).unwrap();
+        let gone = self.manifest.replace(&newest.chain, merged.unwrap().record);
+        self.manifest.publish(self.dir).unwrap();
+        for segment in gone {
+            self.dir.remove(&segment.file_name()).unwrap();
+        }
     }
 
     fn keep_newest(&mut self, count: usize) {
@@ -126,7 +141,10 @@ fn live<D: Dir>(dir: &D, log: &SimDir) -> History {
     heap.keep_newest(2);
     heap.snapshot(&DELTA);
     heap.snapshot(&MORE);
+    heap.merge(Compression::None);
     heap.keep_newest(1);
+    heap.snapshot(&SMALL);
+    heap.merge(Compression::Lz4);
     for contents in [THIRD, MANY, FIRST] {
         heap.snapshot(&contents);
     }
@@ -162,17 +180,17 @@ fn check(dir: &SimDir, history: &History, point: usize) -> Result<u64, String> {
 }
 
 fn check_snapshot(dir: &SimDir, history: &History, number: u64) -> Result<(), String> {
-    let sound = match choose_before(dir, &host(), number + 1) {
+    let wish = Wish { number: Some(number), ..Wish::default() };
+    let sound = match choose_as(dir, &host(), wish) {
         Ok(Choice::Sound(sound)) if sound.snapshot.number == number => sound,
         Ok(Choice::Sound(sound)) => return Err(sound.skipped[0].to_string()),
         other => return Err(format!("snapshot {number}: {other:?}")),
     };
     let Some(taken) = history.find(number) else { return Err(format!("{number} is unknown")) };
     for page in 0..PAGES {
-        let mut segments = sound.chain.iter().rev();
-        let found = segments.find_map(|segment| segment.page(PageIndex(page)));
-        let expected = taken.pages.get(&page).map(|&fill| [fill; PAGE_SIZE]);
-        if found != expected.as_ref().map(<[u8; PAGE_SIZE]>::as_slice) {
+        let found = sound.chain.page(PageIndex(page)).map_err(|error| error.to_string())?;
+        let expected = [taken.pages.get(&page).copied().unwrap_or(0); PAGE_SIZE];
+        if *found != expected {
             return Err(format!("page {page} of snapshot {number} is not what it was"));
         }
     }

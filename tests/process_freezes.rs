@@ -39,28 +39,28 @@ fn by_bytes(dir: &Path) {
     let heap = open(dir, Options::new().snapshot_every_bytes(20 << 20));
     let words = words(&heap);
     fill(&words, 40);
-    until("the first one", || !heap.snapshots().is_empty());
+    until("the first one", || !heap.taken().is_empty());
     let before = durable(&heap).number;
     words.write(|words| words.iter_mut().take(4).for_each(|part| part[0] += 1));
     std::thread::sleep(Duration::from_millis(300));
-    assert_eq!(heap.snapshots().last().map(|info| info.number), Some(before), "too little");
+    assert_eq!(heap.taken().last().map(|info| info.number), Some(before), "too little");
     words.write(|words| words.iter_mut().for_each(|part| part[0] += 1));
-    until("another one", || heap.snapshots().last().is_some_and(|info| info.number > before));
+    until("another one", || heap.taken().last().is_some_and(|info| info.number > before));
 }
 
 fn by_time(dir: &Path) {
     let heap = open(dir, Options::new().snapshot_every(Duration::from_millis(50)));
     let words = words(&heap);
     fill(&words, 1);
-    until("the first one", || !heap.snapshots().is_empty());
+    until("the first one", || !heap.taken().is_empty());
     until("nothing more to save", || {
-        let before = heap.snapshots().len();
+        let before = heap.taken().len();
         std::thread::sleep(Duration::from_millis(250));
-        heap.snapshots().len() == before
+        heap.taken().len() == before
     });
-    let before = heap.snapshots().len();
+    let before = heap.taken().len();
     words.write(|words| words[0][0] += 1);
-    until("the change", || heap.snapshots().len() > before);
+    until("the change", || heap.taken().len() > before);
 }
 
 fn by_signal(dir: &Path) {
@@ -69,7 +69,7 @@ fn by_signal(dir: &Path) {
     for round in 1..=3 {
         // SAFETY: the signal has a handler.
         unsafe { libc::raise(libc::SIGUSR1) };
-        until("a snapshot", || heap.snapshots().len() == round);
+        until("a snapshot", || heap.taken().len() == round);
     }
 }
 
@@ -87,13 +87,14 @@ fn figures(dir: &Path) {
     let still = heap.snapshot().expect("a freeze");
     words.write(|words| words.iter_mut().for_each(|part| part[9] += 1));
     let info = still.wait_durable().expect("room");
+    assert!(info.is_delta && info.pages < 200, "{info:?}");
     let stats = heap.stats();
     assert_eq!(stats.freezes.freezes, 3);
     assert!(stats.freezes.pause_p50 <= stats.freezes.pause_max);
     assert!(stats.freezes.pause_p99 <= stats.freezes.pause_max);
     assert_eq!(stats.freezes.pause_last, info.pause);
     let saved = stats.freezes.pages_by_thread + stats.freezes.pages_by_barrier;
-    assert!(saved >= 3 * 16_000, "{stats:?}");
+    assert!(saved >= 2 * 16_000, "{stats:?}");
     assert_eq!(stats.cow.tracked_faults, 0);
     assert!(stats.heat.iter().skip(2).sum::<u64>() >= 32, "{:?}", stats.heat);
     assert!(stats.huge_page_share.is_none_or(|share| (0.0..=1.0).contains(&share)));
@@ -277,7 +278,7 @@ fn raw_forks(dir: &Path) {
         number += 1;
         words.write(|words| words.iter_mut().for_each(|part| part[3] += 1));
         words.write(|words| raw_fork(words, number));
-        number >= 100 && heap.snapshots().len() > 10
+        number >= 100 && heap.taken().len() > 10
     });
     let sum: u64 = words.read(|words| words.iter().map(|part| part[3]).sum());
     assert_eq!(sum, 48 * (1 + number));

@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, mpsc};
 use std::{fs, thread};
+use stillheap::image::Manifest;
+use stillheap::os::DiskDir;
 use stillheap::{Event, Options, ProcessHeap, Root, RootError, Scope};
 
 #[global_allocator]
@@ -134,14 +136,15 @@ fn lifecycle(dir: &Path) {
     assert_eq!((before.operations, info.operations), (1001, 1001));
     assert_eq!(info.number, before.number + 1);
     assert!(info.pages > 0 && info.bytes > info.pages * 4096);
-    assert_eq!(heap.snapshots().last(), Some(&info));
+    assert_eq!(heap.taken().last(), Some(&info));
     assert!(heap.stats().heap.scoped > 0);
     counts.write(|counts| counts.insert("the last".to_owned(), 1));
     let last = heap.close().expect("a last snapshot").expect("its figures");
     assert_eq!((last.number, last.operations), (info.number + 1, 1002));
     // The memory stays, as an ordinary heap.
     counts.write(|counts| counts.insert("after closing".to_owned(), 1));
-    assert_eq!(segments(dir).len(), 3, "as many as are kept");
+    let manifest = Manifest::load(&DiskDir::open(dir).expect("a folder")).expect("a manifest");
+    assert_eq!(manifest.snapshots.len(), 3, "as many as are kept");
 }
 
 fn after_lifecycle(dir: &Path) {

@@ -65,7 +65,7 @@ fn coalesce(dir: &Path) {
     let heap = open(dir, Options::new());
     let counts = counters(&heap, "counts", CALLERS);
     durable(&heap);
-    let before = heap.snapshots().len();
+    let before = heap.taken().len();
     let callers: Vec<AtomicUsize> = (0..CALLERS).map(|_| AtomicUsize::new(0)).collect();
     let ended = AtomicU64::new(0);
     let mut numbers = HashSet::new();
@@ -98,9 +98,9 @@ fn coalesce(dir: &Path) {
             numbers.insert(number);
         }
     });
-    let taken = heap.snapshots().len() - before;
+    let taken = heap.taken().len() - before;
     assert!(taken <= 2, "{taken} snapshots for {CALLERS} callers");
-    let known: HashSet<u64> = heap.snapshots().iter().map(|info| info.number).collect();
+    let known: HashSet<u64> = heap.taken().iter().map(|info| info.number).collect();
     assert!(numbers.is_subset(&known), "{numbers:?} of {known:?}");
     support::die();
 }
@@ -238,7 +238,7 @@ fn poisoned(dir: &Path) {
     let heap = open(dir, options);
     let words: Root<Vec<Vec<u64>>> = heap.root("words").expect("a root");
     words.write(|words| words.push(vec![1; MIB]));
-    until("the first one", || !heap.snapshots().is_empty());
+    until("the first one", || !heap.taken().is_empty());
     let panicking = || {
         words.write(|words| {
             words.push(vec![2; 4 * MIB]);
@@ -267,14 +267,14 @@ fn idle(dir: &Path) {
     let heap = open(dir, options);
     let words: Root<Vec<u64>> = heap.root("words").expect("a root");
     words.write(|words| words.push(1));
-    until("the first one", || !heap.snapshots().is_empty());
+    until("the first one", || !heap.taken().is_empty());
     thread::sleep(Duration::from_secs(2));
-    let taken = heap.snapshots().len();
+    let taken = heap.taken().len();
     assert!(taken <= 3, "{taken} snapshots of one change");
     // Memory that no root reaches is dirtied.
     let dirt = std::hint::black_box(vec![3_u64; 4 * MIB]);
     thread::sleep(Duration::from_secs(1));
-    assert!(heap.snapshots().len() <= taken + 2, "{:?}", told.lock());
+    assert!(heap.taken().len() <= taken + 2, "{:?}", told.lock());
     drop(dirt);
 }
 

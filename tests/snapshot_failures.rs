@@ -9,6 +9,7 @@ mod failure_support;
 use failure_support::watched::Watched;
 use failure_support::{At, Beside, LIMIT, World, attempt, check_newest, tidy_up};
 use std::collections::HashSet;
+use stillheap::cow::Saves;
 use stillheap::os::sim::{Fault, SimDir};
 use stillheap::snapshot::Store;
 
@@ -23,25 +24,40 @@ const KINDS: [&str; 7] = [
     "may not outlast a power cut",
 ];
 
+/// A snapshot in whose window as much is copied as can be.
+const WHOLE: (Beside, Saves) = (Beside::WholeStage, Saves::All);
 /// Calls of a commit from the sync of the segment on.
 const CALLS_TO_COMMIT: u64 = 8;
 /// The kinds of failures, which take turns: the disk stays full, and one call goes wrong.
 const FAILURES: [(i32, bool, &str); 2] =
     [(libc::ENOSPC, true, "No space left"), (libc::EIO, false, "Input/output error")];
 
+/// The new segment is opened, so that the next snapshot can build on it; if it cannot be, the next
+/// one is full.
+const CALLS_AFTERWARDS: u64 = 2;
+
 /// From the first call of a draft until one is not reached any more.
-#[test]
-fn a_failure_at_any_call_loses_nothing() {
+fn fail_at_any_call(saves: Saves, calls: u64) {
     let mut tries = Tries::new();
     let mut after = 0;
     let (world, dir) = (World::new(), SimDir::new());
-    let mut store = failure_support::store(&dir, &world);
+    let store = failure_support::store(&dir, &world);
     let failure = |after: u64| FAILURES[usize::from(!after.is_multiple_of(2))];
-    while tries.fail(&world, &mut store, &dir, At::Call(after), failure(after)) {
+    while tries.fail((&world, &store, &dir), saves, At::Call(after), failure(after)) {
         after += 1;
     }
-    assert!(after > 30, "{after} calls");
-    tries.expect(&["cannot create sim:/0", "cannot extend sim:/0", "cannot write sim:/0"]);
+    assert!(after > calls, "{after} calls");
+    tries.expect(&["cannot create sim:/0", "cannot write sim:/0"]);
+}
+
+#[test]
+fn a_failure_at_any_call_loses_nothing() {
+    fail_at_any_call(Saves::All, 30);
+}
+
+#[test]
+fn a_failure_at_any_call_of_a_delta_loses_nothing() {
+    fail_at_any_call(Saves::Changed, 15);
 }
 
 /// From the sync of the segment to the end of the commit.
@@ -49,13 +65,18 @@ fn a_failure_at_any_call_loses_nothing() {
 fn a_failure_at_any_call_of_the_commit_loses_nothing() {
     let mut tries = Tries::new();
     let (world, dir) = (World::new(), SimDir::new());
-    let mut store = failure_support::store(&dir, &world);
-    for after in 0..CALLS_TO_COMMIT {
-        for failure in FAILURES {
-            assert!(tries.fail(&world, &mut store, &dir, At::Commit(after), failure));
+    let store = failure_support::store(&dir, &world);
+    let all = (&world, &store, &dir);
+    let calls = CALLS_TO_COMMIT + CALLS_AFTERWARDS;
+    for after in 0..calls {
+        for saves in [Saves::All, Saves::Changed] {
+            for failure in FAILURES {
+                assert!(tries.fail(all, saves, At::Commit(after), failure));
+            }
         }
     }
-    assert!(!tries.fail(&world, &mut store, &dir, At::Commit(CALLS_TO_COMMIT), FAILURES[0]));
+    // Then files are removed that are not needed any more.
+    assert!(!tries.fail(all, Saves::Changed, At::Commit(calls + 4), FAILURES[0]));
     tries.expect(&[
         "cannot sync sim:/0",
         "cannot sync the directory sim:",
@@ -76,19 +97,18 @@ impl Tries {
     /// never made.
     fn fail(
         &mut self,
-        world: &World,
-        store: &mut Store<Watched<'_>>,
-        dir: &SimDir,
+        (world, store, dir): (&World, &Store<Watched<'_>>, &SimDir),
+        saves: Saves,
         at: At,
         (errno, lasting, text): (i32, bool, &str),
     ) -> bool {
         world.change();
         if world.newest() == 0 {
-            attempt(world, store, dir, None, Beside::WholeStage).unwrap();
+            attempt(world, store, dir, None, WHOLE).unwrap();
         }
         let before = world.newest();
         let fault = Fault { after: at.calls(), errno, lasting };
-        let result = attempt(world, store, dir, Some((at, fault)), Beside::Steps);
+        let result = attempt(world, store, dir, Some((at, fault)), (Beside::Steps, saves));
         let was_hit = dir.calls() > at.calls();
         let is_in_place = world.newest() > before;
         dir.fail(None);
@@ -103,7 +123,7 @@ impl Tries {
         // What had to go cannot always be removed, and must not while either manifest may last.
         tidy_up(dir, lasting || is_in_place && was_hit);
         // Nothing is lost of the stage: all of it can be used at once.
-        attempt(world, store, dir, None, Beside::WholeStage).unwrap();
+        attempt(world, store, dir, None, WHOLE).unwrap();
         assert_eq!(world.arena.cow().stage().high_water(), LIMIT);
         check_newest(world, dir);
         dir.settle();
@@ -119,20 +139,20 @@ impl Tries {
 #[test]
 fn a_failure_frees_the_writers_that_wait_for_the_stage() {
     let (world, dir) = (World::new(), SimDir::new());
-    let mut store = failure_support::store(&dir, &world);
+    let store = failure_support::store(&dir, &world);
     let mut failures = 0;
     for after in (0..60).step_by(3) {
         world.change();
         let fault = Fault { after, errno: libc::EIO, lasting: false };
         let fault = Some((At::Call(after), fault));
-        let result = attempt(&world, &mut store, &dir, fault, Beside::Storm);
+        let result = attempt(&world, &store, &dir, fault, (Beside::Storm, Saves::All));
         dir.fail(None);
         failures += u32::from(result.is_err());
         if world.newest() > 0 {
             check_newest(&world, &dir);
         }
         tidy_up(&dir, result.is_ok());
-        attempt(&world, &mut store, &dir, None, Beside::WholeStage).unwrap();
+        attempt(&world, &store, &dir, None, WHOLE).unwrap();
         check_newest(&world, &dir);
         dir.settle();
     }

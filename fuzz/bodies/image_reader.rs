@@ -10,14 +10,15 @@
 #[path = "../../tests/image_support/mod.rs"]
 mod image_support;
 
-use image_support::{DELTA, commit, heap, identity};
+use image_support::{DELTA, SMALL, commit, heap, identity};
 use stillheap::{
-    base::{PAGE_SIZE, PageIndex, crc32},
+    base::{PAGE_SIZE, RunSet, crc32},
     image::{Choice, Manifest, SegmentReader, Sound, choose, inspect, leftovers},
     os::{
         Dir,
         sim::{SimDir, SimFile},
     },
+    snapshot::{Prepared, Way},
 };
 
 const NAMES: [&str; 8] = [
@@ -56,7 +57,8 @@ fn whole_files(mut data: &[u8]) -> SimDir {
 fn changed_files(data: &[u8], mode: u8) -> SimDir {
     let dir = heap();
     let manifest = Manifest::load(&dir).expect("a sound heap");
-    commit(&dir, &manifest, &DELTA).expect("the simulated disk works");
+    let manifest = commit(&dir, &manifest, &DELTA).expect("the simulated disk works");
+    commit(&dir, &manifest, &SMALL).expect("the simulated disk works");
     for change in data.as_chunks::<14>().0.iter().take(CHANGES_MAX) {
         let [which, o0, o1, o2, o3, how, value @ ..] = *change;
         let offset = u32::from_le_bytes([o0, o1, o2, o3]);
@@ -121,14 +123,11 @@ fn seal_segment(bytes: &mut [u8], lengths: bool) -> Option<Sealed> {
     }
     if lengths {
         let len = bytes.len() as u64;
-        bytes[160..168].copy_from_slice(&len.to_le_bytes());
+        bytes[152..160].copy_from_slice(&len.to_le_bytes());
     }
-    let [data, index, notes, notes_len] = [112, 120, 144, 152].map(|at| field(bytes, at));
-    let index_len = notes.saturating_sub(index);
-    seal_pages(bytes, data, index, index_len);
-    for (at, start, len) in
-        [(108, 256, data.saturating_sub(256)), (136, index, index_len), (140, notes, notes_len)]
-    {
+    let [pages, tables, notes, notes_len] = [120, 128, 136, 144].map(|at| field(bytes, at));
+    seal_pages(bytes, pages, tables);
+    for (at, start, len) in [(116, tables, notes.saturating_sub(tables)), (160, notes, notes_len)] {
         if let Some(part) = part(bytes, start, len) {
             let crc = crc32(part);
             bytes[at..at + 4].copy_from_slice(&crc.to_le_bytes());
@@ -136,21 +135,32 @@ fn seal_segment(bytes: &mut [u8], lengths: bool) -> Option<Sealed> {
     }
     let crc = crc32(&bytes[..252]);
     bytes[252..256].copy_from_slice(&crc.to_le_bytes());
-    Some(Sealed { number: field(bytes, 56), crc, len: field(bytes, 160) })
+    Some(Sealed { number: field(bytes, 56), crc, len: field(bytes, 152) })
 }
 
-/// The checksums in the index, for the pages as the extents table places them.
-fn seal_pages(bytes: &mut [u8], data: u64, index: u64, index_len: u64) {
-    let table_len = data.saturating_sub(256);
-    let Some(table) = part(bytes, 256, table_len).map(<[u8]>::to_vec) else { return };
-    for entry in (0..index_len / 24).map(|place| clamp(index + place * 24)) {
+/// The checksums in the index, and those of frames, for pages as the tables place them.
+fn seal_pages(bytes: &mut [u8], pages: u64, tables: u64) {
+    let [run_count, frame_count, zero_count] = [104, 108, 112].map(|at| low(&bytes[at..]));
+    let is_placed = bytes[96] == 1 && bytes[100] == 0;
+    let places = tables.saturating_add(pages.saturating_mul(24));
+    let frames = places.saturating_add(if is_placed { 0 } else { pages.saturating_mul(8) });
+    let runs = frames.saturating_add(16 * frame_count).saturating_add(8 * zero_count);
+    let table = |at: u64, len: u64| part(bytes, at, len).map(<[u8]>::to_vec).unwrap_or_default();
+    let (frames, runs) = (table(frames, 16 * frame_count), table(runs, 8 * run_count));
+    let mut offsets = vec![4096_u64];
+    for frame in frames.as_chunks::<16>().0 {
+        offsets.push(offsets[offsets.len() - 1].saturating_add(low(&frame[..4])));
+    }
+    for place in 0..pages.min(LEN_MAX / 24) {
+        let entry = clamp(tables.saturating_add(place * 24));
         let Some(page) = part(bytes, entry as u64, 4).map(low) else { return };
-        let offset = table.as_chunks::<16>().0.iter().find_map(|extent| {
-            let (first, count) = (low(&extent[..4]), low(&extent[4..8]));
-            let offset = field(extent, 8);
-            (first <= page && page - first < count)
-                .then(|| offset.saturating_add((page - first) * PAGE_SIZE as u64))
-        });
+        let offset = if is_placed {
+            placed(&runs, page)
+        } else {
+            let slot = part(bytes, places.saturating_add(place * 8), 8)
+                .map_or((0, 0), |slot| (low(&slot[..4]), low(&slot[4..])));
+            offsets.get(clamp(slot.0)).map(|offset| offset + slot.1 * PAGE_SIZE as u64)
+        };
         let Some(crc) = offset.and_then(|at| part(bytes, at, PAGE_SIZE as u64)).map(crc32) else {
             continue;
         };
@@ -158,6 +168,29 @@ fn seal_pages(bytes: &mut [u8], data: u64, index: u64, index_len: u64) {
             stored.copy_from_slice(&crc.to_le_bytes());
         }
     }
+    let at = places.saturating_add(if is_placed { 0 } else { pages.saturating_mul(8) });
+    for (number, frame) in (0..).zip(frames.as_chunks::<16>().0) {
+        let crc = part(bytes, offsets[clamp(number)], low(&frame[..4])).map(crc32);
+        let stored = clamp(at.saturating_add(16 * number + 12));
+        if let (Some(crc), Some(stored)) = (crc, bytes.get_mut(stored..stored + 4)) {
+            // Raw frames have none.
+            let crc = if low(&frame[8..]) == 0 { 0 } else { crc };
+            stored.copy_from_slice(&crc.to_le_bytes());
+        }
+    }
+}
+
+/// Where a page lies in a placed segment with these runs.
+fn placed(runs: &[u8], page: u64) -> Option<u64> {
+    let mut offset = 4096_u64;
+    for run in runs.as_chunks::<8>().0 {
+        let (first, count) = (low(&run[..4]), low(&run[4..]));
+        if first <= page && page - first < count {
+            return Some(offset.saturating_add((page - first) * PAGE_SIZE as u64));
+        }
+        offset = offset.saturating_add(count * PAGE_SIZE as u64);
+    }
+    None
 }
 
 fn seal_manifest(bytes: &mut [u8], headers: &[Sealed]) {
@@ -208,34 +241,48 @@ fn read(dir: &SimDir) {
 }
 
 fn check_sound(sound: &Sound<SimFile>) {
+    let chain = &sound.chain;
     assert!(sound.manifest.snapshots.contains(&sound.snapshot));
-    assert_eq!(sound.chain.len(), sound.snapshot.chain.len());
-    let saved: usize = sound.chain.iter().map(|reader| reader.index().len()).sum();
+    assert_eq!(chain.segments().len(), sound.snapshot.chain.len());
+    let saved: usize = chain.segments().iter().map(|reader| reader.index().len()).sum();
     assert_eq!(sound.report.pages, saved as u64);
-    for reader in &sound.chain {
-        for extent in reader.extents() {
-            for number in extent.run.pages() {
-                let page = PageIndex(u32::try_from(number).expect("checked by the reader"));
-                let bytes = reader.page(page).expect("a page of an extent");
-                match reader.index().find(page) {
-                    Some(entry) => assert_eq!(crc32(bytes), entry.crc),
-                    None => assert!(bytes.iter().all(|&byte| byte == 0)),
-                }
-            }
+    for reader in chain.segments() {
+        for place in 0..reader.index().len() {
+            let entry = reader.index().get(place).expect("an entry");
+            let bytes = reader.saved_page(place).expect("verified");
+            assert_eq!(crc32(&bytes), entry.crc);
         }
     }
+    // Whoever asks for pages is told the same, page by page and in a row.
+    let runs = RunSet::of(chain.runs().iter().copied());
+    let mut pages = chain.pages();
+    let mut last = None;
+    for page in chain.in_force(0, chain.segments().len()) {
+        assert!(runs.contains(page.page) && last < Some(page.page));
+        assert_eq!(chain.find(page.page), Some(page));
+        pages.read(page).expect("verified");
+        last = Some(page.page);
+    }
+    let _ = Prepared::new(chain.clone(), Way::Map, &|_| {});
 }
 
 /// Reaches everything that an open segment promises, verified or not.
 fn walk(reader: &SegmentReader<SimFile>) {
     let header = reader.header();
     let arena_pages = header.identity.arena_len / PAGE_SIZE as u64;
-    for extent in reader.extents() {
-        assert!(extent.run.pages().end <= arena_pages && !extent.run.pages().is_empty());
-        assert!(extent.file_range().end <= header.index_offset);
+    for run in reader.runs() {
+        assert!(run.pages().end <= arena_pages && !run.pages().is_empty());
     }
-    for entry in reader.index().iter() {
-        assert_eq!(reader.page(entry.page).expect("a saved page").len(), PAGE_SIZE);
+    for extent in reader.extents() {
+        assert!(extent.file_range().end <= header.tables_offset);
+    }
+    for place in 0..reader.index().len() {
+        if let Some(offset) = reader.offset_of(place) {
+            assert!(offset + PAGE_SIZE as u64 <= header.tables_offset);
+        }
+        if let Err(error) = reader.saved_page(place) {
+            drop(error.to_string());
+        }
     }
     assert_eq!(reader.notes().len() as u64, header.notes_len);
     if let Err(error) = reader.verify() {

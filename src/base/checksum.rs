@@ -27,6 +27,13 @@ pub fn digest(bytes: &[u8]) -> Digest {
     Digest(xxhash_rust::xxh3::xxh3_128(bytes))
 }
 
+/// The XXH3-128 digest of `bytes` with a seed. Who does not know the seed cannot make two pages
+/// with the same digest.
+#[must_use]
+pub fn digest_seeded(bytes: &[u8], seed: u64) -> Digest {
+    Digest(xxhash_rust::xxh3::xxh3_128_with_seed(bytes, seed))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -39,5 +46,12 @@ mod tests {
     #[test]
     fn digest_of_nothing_is_the_published_one() {
         assert_eq!(digest(b"").0, 0x99aa_06d3_0147_98d8_6001_c324_468d_497f);
+    }
+
+    #[test]
+    fn seeds_make_a_difference() {
+        let page = [7; 4096];
+        assert_eq!(digest_seeded(&page, 0), digest(&page));
+        assert_ne!(digest_seeded(&page, 1), digest(&page));
     }
 }

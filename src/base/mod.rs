@@ -4,12 +4,14 @@
 mod bitmap;
 mod checksum;
 mod ripe;
+mod run_set;
 pub(crate) mod sync;
 mod units;
 
 pub use bitmap::{LayeredBitmap, all, fill, find_clear_run};
-pub use checksum::{Digest, crc32, digest};
+pub use checksum::{Digest, crc32, digest, digest_seeded};
 pub use ripe::{RipeLink, RipeList, linked};
+pub use run_set::RunSet;
 pub use units::{
     CELL_SIZE, CHUNK_SIZE, CHUNKS_PER_CELL, CellIndex, ChunkIndex, PAGE_SIZE, PAGES_PER_CELL,
     PAGES_PER_CHUNK, PageIndex, PageRun,

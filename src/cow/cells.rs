@@ -27,6 +27,9 @@ pub(super) struct CellNote {
     pub(super) file: AtomicU32,
     /// Chunks written in even epochs, and in odd ones.
     pub(super) dirty: [AtomicU32; 2],
+    /// The epoch in which the cell was made known with new tables; a later one, if no snapshot has
+    /// been durable since.
+    pub(super) added: AtomicU64,
     /// Open chunks that only a freeze may protect: a thread in a scope may have the kernel write
     /// to them. Bits are set inside the latch.
     pub(super) pinned: AtomicU32,

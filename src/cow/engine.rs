@@ -6,8 +6,8 @@
 
 #![allow(unsafe_code, reason = "copies pages of the arena")]
 
-use crate::base::sync::Ordering::{Acquire, Relaxed};
-use crate::base::sync::{AtomicBool, AtomicU32, AtomicU64};
+use crate::base::sync::Ordering::{Acquire, Relaxed, SeqCst};
+use crate::base::sync::{AtomicBool, AtomicU32, AtomicU64, fence};
 use crate::base::{
     CELL_SIZE, CHUNK_SIZE, CHUNKS_PER_CELL, CellIndex, ChunkIndex, PAGE_SIZE, PAGES_PER_CELL,
     PAGES_PER_CHUNK, PageIndex,
@@ -46,11 +46,17 @@ pub struct Engine {
     pub(super) closings: AtomicU64,
     /// Whether undeclared writes to tables and tracked pages are looked for.
     pub(super) checked: AtomicBool,
+    /// Whether the window is for what the epoch before it changed, and nothing else: then the rest
+    /// needs no copies. Set before the epoch begins.
+    pub(super) changed_only: AtomicBool,
     /// The thread that saves, which must not wait for itself; 0: none.
     saver: AtomicU32,
     /// A fork of the process that this engine works for is on its own.
     process: ForkMark,
 }
+
+/// Pages of tables for each chunk.
+const SLOT_PAGES: u32 = PAGES_PER_CHUNK / CHUNKS_PER_CELL;
 
 /// Which ledger a page is in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -82,6 +88,7 @@ impl Engine {
             ring_at: AtomicU64::new(0),
             closings: AtomicU64::new(0),
             checked: AtomicBool::new(false),
+            changed_only: AtomicBool::new(false),
             saver: AtomicU32::new(0),
             process: ForkMark::new()?,
         })
@@ -113,12 +120,13 @@ impl Engine {
             note.file.store(0, Relaxed);
             note.open.store(u32::MAX, Relaxed);
             note.pinned.store(0, Relaxed);
+            note.added.store(self.clock.epoch(), Relaxed);
             self.cells.known(kind).set(cell.0);
         }
     }
 
-    /// Makes cells known that hold what an image has. If they are mappings of its file, guarded
-    /// ones are write-protected, and become anonymous chunk by chunk as they are written to.
+    /// Makes cells known that hold what an image has. Guarded ones are write-protected; if they
+    /// are mappings of its file, they become anonymous chunk by chunk as they are written to.
     pub fn add_restored_cells(
         &self,
         first: CellIndex,
@@ -131,8 +139,9 @@ impl Engine {
             let note = self.cells.note(cell);
             note.words.iter().for_each(|word| word.store(0, Relaxed));
             note.file.store(if file_backed { u32::MAX } else { 0 }, Relaxed);
-            let closed = kind == CellKind::Guarded && file_backed;
-            note.open.store(if closed { 0 } else { u32::MAX }, Relaxed);
+            // Its tables are as the image has them.
+            note.added.store(u64::MAX, Relaxed);
+            note.open.store(if kind == CellKind::Guarded { 0 } else { u32::MAX }, Relaxed);
         }
     }
 
@@ -206,6 +215,15 @@ impl Engine {
         if self.tracked.word(page.0).load(Acquire) != self.clock.now() {
             self.announce_slow(PageKind::Tracked, page.0);
         }
+    }
+
+    /// As [`Engine::announce_tracked`], after a write that no freeze waits for: it is either
+    /// before a freeze, whose saver sees it, or is announced in the epoch after that.
+    pub fn announce_tracked_after(&self, page: PageIndex) {
+        // With the one in `freeze`: of the two, writer and freezing thread, at least one sees what
+        // the other did before.
+        fence(SeqCst);
+        self.announce_tracked(page);
     }
 
     /// A tracked page may be written in every epoch from now on, until it is let go: by somebody
@@ -309,7 +327,9 @@ impl Engine {
             Turn::Written => return true,
             Turn::Busy => return false,
             Turn::Mark(found) => (found, false),
-            Turn::Copy(found) => (found, !self.is_fresh(kind, page, now)),
+            Turn::Copy(found) => {
+                (found, !self.is_fresh(kind, page, now) && self.is_page_copied(kind, page, now))
+            }
         };
         if !copy && !self.checked.load(Relaxed) {
             let marked = epoch::mark(word, found, now);
@@ -349,6 +369,30 @@ impl Engine {
     fn is_fresh(&self, kind: PageKind, page: u32, now: u64) -> bool {
         let chunk = image_page(kind, page).chunk();
         self.cells.word(chunk).load(Relaxed) == now
+    }
+
+    /// Whether the saver wants a page as it was frozen. The first page of each slot of tables tells
+    /// it what there is to be saved, also if it is not saved itself.
+    fn is_page_copied(&self, kind: PageKind, page: u32, now: u64) -> bool {
+        let is_first = kind == PageKind::Table && page.is_multiple_of(SLOT_PAGES);
+        is_first || self.is_page_saved(kind, page, now)
+    }
+
+    /// Whether the window of the epoch `now` saves a page.
+    pub(super) fn is_page_saved(&self, kind: PageKind, page: u32, now: u64) -> bool {
+        let ended = epoch::number(now).wrapping_sub(1);
+        if !self.changed_only.load(Relaxed) || self.ledger(kind).is_dirty(page, ended) {
+            return true;
+        }
+        // Tables of an earlier life of the cell may be in a snapshot.
+        let cell = image_page(kind, page).chunk().cell();
+        kind == PageKind::Table && self.cells.note(cell).added.load(Relaxed) == ended
+    }
+
+    /// Whether it saves a guarded chunk.
+    pub(super) fn is_chunk_saved(&self, chunk: ChunkIndex, now: u64) -> bool {
+        let dirty = self.cells.note(chunk.cell()).dirty_in(epoch::number(now).wrapping_sub(1));
+        !self.changed_only.load(Relaxed) || super::cells::is_set(dirty, chunk)
     }
 
     fn note_dirty_page(&self, kind: PageKind, page: u32, now: u64) {

@@ -1,7 +1,8 @@
 //! The freeze: an epoch ends. And what comes before it, so that it is short, and after it.
 #![allow(unsafe_code, reason = "changes the protection of the arena's memory")]
 
-use crate::base::sync::Ordering::{AcqRel, Relaxed};
+use crate::base::sync::Ordering::{AcqRel, Relaxed, SeqCst};
+use crate::base::sync::fence;
 use crate::base::{CHUNK_SIZE, CHUNKS_PER_CELL, CellIndex, ChunkIndex};
 use crate::cow::cells::CellKind;
 use crate::cow::engine::Engine;
@@ -25,6 +26,15 @@ pub enum FreezeError {
     /// The system refused to protect memory.
     #[error("the system refuses to write-protect memory: {0}")]
     Protect(#[source] io::Error),
+}
+
+/// What a window is to save. Only that is copied for it when writers come first.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Saves {
+    /// Everything that is frozen.
+    All,
+    /// What the epoch that has just ended changed, or one before it that no snapshot has.
+    Changed,
 }
 
 /// What the epoch that has just ended changed.
@@ -116,12 +126,12 @@ impl Engine {
         cells
     }
 
-    /// Ends the epoch, and opens a window if `window` says so. The gate is closed: nobody is in
-    /// a scope or an allocator call; threads outside may write to memory that no root reaches.
+    /// Ends the epoch, and opens a window for what `window` names. The gate is closed: nobody is
+    /// in a scope or an allocator call; threads outside may write to memory that no root reaches.
     ///
     /// # Errors
     /// See [`FreezeError`]; the epoch goes on then.
-    pub fn freeze(&self, window: bool) -> Result<(), FreezeError> {
+    pub fn freeze(&self, window: Option<Saves>) -> Result<(), FreezeError> {
         let _exclusive = self.latch.try_exclude().ok_or(FreezeError::Busy)?;
         let mut from = 0;
         while let Some(run) = self.open_run(from) {
@@ -132,7 +142,10 @@ impl Engine {
             self.protect_checked(Protection::ReadOnly).map_err(FreezeError::Protect)?;
         }
         self.dirtied.store(0, Relaxed);
-        self.clock.advance(window);
+        self.changed_only.store(window == Some(Saves::Changed), Relaxed);
+        self.clock.advance(window.is_some());
+        // See `announce_tracked_after`.
+        fence(SeqCst);
         Ok(())
     }
 
@@ -168,6 +181,8 @@ impl Engine {
             let chunks = note.dirty_in(ended).swap(0, Relaxed);
             if !is_durable {
                 note.dirty_in(now).fetch_or(chunks, Relaxed);
+                // Unless the cell has come anew meanwhile.
+                let _ = note.added.compare_exchange(ended, now, Relaxed, Relaxed);
             }
         }
     }

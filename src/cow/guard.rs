@@ -152,7 +152,7 @@ impl Engine {
             Turn::Written => (now, false),
             Turn::Busy => return Opening::Busy,
             Turn::Mark(found) => (found, false),
-            Turn::Copy(found) => (found, true),
+            Turn::Copy(found) => (found, self.is_chunk_saved(chunk, now)),
         };
         let slot = if copy { self.stage.take(true, self.is_saver()) } else { None };
         if copy && slot.is_none() {

@@ -56,11 +56,11 @@ pub use counters::CowCounts;
 #[cfg(not(loom))]
 pub use engine::Engine;
 #[cfg(not(loom))]
-pub use freeze::{Changed, FreezeError};
+pub use freeze::{Changed, FreezeError, Saves};
 pub use gate::{Closed, Gate, Pass};
 #[cfg(not(loom))]
 pub use guard::Fault;
 #[cfg(not(loom))]
-pub use saver::Window;
+pub use saver::{FrozenChunk, Window};
 #[cfg(not(loom))]
 pub use stage::{STAGE_MAX, Stage, Staged, Unit};

@@ -63,6 +63,12 @@ impl PageLedger {
         word.fetch_or(bit, Ordering::Relaxed) & bit == 0
     }
 
+    /// Whether a page has been noted as dirty in the epoch.
+    pub(super) fn is_dirty(&self, page: u32, epoch: u64) -> bool {
+        let (word, bit) = self.bit(page, dirty_map(epoch));
+        word.load(Ordering::Relaxed) & bit != 0
+    }
+
     /// Notes that a page may be written in any epoch, or that it may not any more.
     pub(super) fn set_held(&self, page: u32, held: bool) {
         let (word, bit) = self.bit(page, HELD);
@@ -178,7 +184,9 @@ mod tests {
         ledger.commit_cell(CellIndex(1)).unwrap();
         for page in [512, 1023] {
             ledger.word(page).store(u64::MAX, Ordering::Relaxed);
+            assert!(!ledger.is_dirty(page, 2));
             assert!(ledger.set_dirty(page, 2) && !ledger.set_dirty(page, 4));
+            assert!(ledger.is_dirty(page, 2) && !ledger.is_dirty(page, 3));
         }
         let mut found = Vec::new();
         ledger.for_dirty(CellIndex(1), 2, |page| found.push(page));

@@ -4,7 +4,7 @@
 //! It copies first and asks afterwards whether a writer came in between (see `epoch`); so no
 //! writer ever waits for it, however long its disk takes.
 
-use crate::base::{CHUNK_SIZE, CellIndex, ChunkIndex, PAGE_SIZE, PageIndex, PageRun};
+use crate::base::{CellIndex, ChunkIndex, PAGE_SIZE, PageIndex};
 use crate::cow::cells::CellKind;
 use crate::cow::copy::copy_memory;
 use crate::cow::engine::{Engine, PageKind};
@@ -54,18 +54,30 @@ impl Window<'_> {
         false
     }
 
-    /// Copies runs of a guarded chunk's pages, one after the other; as [`Window::save_table`].
-    pub fn save_chunk(&self, chunk: ChunkIndex, runs: &[PageRun], buffer: &mut [u8]) -> bool {
-        let word = self.engine.cells.word(chunk);
-        let Some(found) = epoch::unwritten(word, self.now) else { return false };
-        let mut rest = buffer;
-        for run in runs {
-            let (bytes, after) = rest.split_at_mut(run.byte_len());
-            debug_assert!(run.byte_len() <= CHUNK_SIZE && run.first.chunk() == chunk);
-            copy_memory(self.engine.base + run.first.offset(), bytes);
-            rest = after;
-        }
-        epoch::confirm(word, found, self.now)
+    /// A guarded chunk that nobody has written to since the freeze. `None`: as `false` of
+    /// [`Window::save_table`].
+    #[must_use]
+    pub fn frozen_chunk(&self, chunk: ChunkIndex) -> Option<FrozenChunk<'_>> {
+        let found = epoch::unwritten(self.engine.cells.word(chunk), self.now)?;
+        Some(FrozenChunk { window: self, chunk, found })
+    }
+
+    /// Whether this window saves a page of tables, by its number in images.
+    #[must_use]
+    pub fn saves_table(&self, page: PageIndex) -> bool {
+        self.engine.is_page_saved(PageKind::Table, table_of_image_page(page), self.now)
+    }
+
+    /// Whether it saves a tracked page.
+    #[must_use]
+    pub fn saves_tracked(&self, page: PageIndex) -> bool {
+        self.engine.is_page_saved(PageKind::Tracked, page.0, self.now)
+    }
+
+    /// Whether it saves a guarded chunk.
+    #[must_use]
+    pub fn saves_chunk(&self, chunk: ChunkIndex) -> bool {
+        self.engine.is_chunk_saved(chunk, self.now)
     }
 
     /// The cells that were known at the freeze, in order.
@@ -91,6 +103,32 @@ impl Window<'_> {
     #[must_use]
     pub fn stage(&self) -> &crate::cow::Stage {
         &self.engine.stage
+    }
+}
+
+/// A chunk that is being copied, page by page.
+#[derive(Debug)]
+pub struct FrozenChunk<'a> {
+    window: &'a Window<'a>,
+    chunk: ChunkIndex,
+    found: u64,
+}
+
+impl FrozenChunk<'_> {
+    /// Copies one of its pages. What that is worth, [`FrozenChunk::confirm`] tells.
+    ///
+    /// # Panics
+    /// If the page lies elsewhere, or the buffer is no page long.
+    pub fn copy(&self, page: PageIndex, buffer: &mut [u8]) {
+        assert!(page.chunk() == self.chunk && buffer.len() == PAGE_SIZE);
+        copy_memory(self.window.engine.base + page.offset(), buffer);
+    }
+
+    /// Ends the copying. `false`: a writer came first, and the copies are worthless; the chunk's
+    /// frozen state is, or will soon be, in the stage.
+    #[must_use]
+    pub fn confirm(self) -> bool {
+        epoch::confirm(self.window.engine.cells.word(self.chunk), self.found, self.window.now)
     }
 }
 

@@ -69,7 +69,7 @@ impl Heap {
             self.reject(runs);
             return result;
         }
-        for run in runs.iter().filter(|run| run.file_backed) {
+        for run in runs {
             let protected = self.arena.protect_adopted(run.first, run.count);
             if let Err(error) = protected {
                 self.reject(runs);

@@ -5,14 +5,14 @@
 //! was passed over is named with its reason. Nothing in the directory is changed.
 
 use super::{
-    codec::{Defect, check},
+    chain::Chain,
     identity::{Host, Mismatch},
     manifest::{Manifest, ManifestError, SnapshotRecord},
     names::{Contents, InspectError, MANIFEST_NAME, inspect},
-    segment_reader::{SegmentError, SegmentReader},
+    segment_error::SegmentError,
     verify::VerifyReport,
 };
-use crate::os::{Dir, File};
+use crate::os::Dir;
 use std::path::PathBuf;
 
 /// What a directory offers to a program that opens it.
@@ -40,9 +40,6 @@ pub struct Sound<F> {
     /// The newer snapshots that are damaged, newest first: to be said loudly.
     pub skipped: Vec<Skipped>,
 }
-
-/// A snapshot's segments: a full one, then the deltas in the order in which they apply.
-pub type Chain<F> = Vec<SegmentReader<F>>;
 
 /// A snapshot that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -78,19 +75,50 @@ pub enum ChooseError {
         /// In what it differs.
         source: Mismatch,
     },
-    /// Every snapshot is damaged.
+    /// Every snapshot that could have been chosen is damaged.
     #[error(
         "no snapshot in {} is sound; the files were left as they are, put damaged ones back \
-         from a copy:{}",
+         from a copy:{}{}",
         path.display(),
-        list(skipped)
+        list(skipped),
+        also(openable)
     )]
     NoneSound {
         /// The directory.
         path: PathBuf,
-        /// All snapshots, newest first, with what is wrong with each.
+        /// These snapshots, newest first, with what is wrong with each.
         skipped: Vec<Skipped>,
+        /// Others, which have to be asked for by number.
+        openable: Vec<u64>,
     },
+    /// There is no snapshot with the number that was asked for.
+    #[error("{} has no snapshot {number}; it has {}", path.display(), numbers(there))]
+    NoSuch {
+        /// The directory.
+        path: PathBuf,
+        /// The number.
+        number: u64,
+        /// The numbers that there are.
+        there: Vec<u64>,
+    },
+}
+
+/// Which snapshot is looked for, and what is checked of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Wish {
+    /// The one with this number, or none; not given, the newest sound one that is not set aside.
+    pub number: Option<u64>,
+    /// Of those with numbers below this alone: for who finds that a snapshot's pages are not what
+    /// they should be, though each is as it was written.
+    pub before: u64,
+    /// Whether its pages are verified before it is called sound. Its structure always is.
+    pub verify: bool,
+}
+
+impl Default for Wish {
+    fn default() -> Self {
+        Self { number: None, before: u64::MAX, verify: true }
+    }
 }
 
 /// Chooses the newest snapshot whose whole chain verifies. A tool that wants to read any
@@ -99,19 +127,14 @@ pub enum ChooseError {
 /// # Errors
 /// [`ChooseError`]; never [`Choice::New`] in place of something damaged.
 pub fn choose<D: Dir>(dir: &D, host: &Host) -> Result<Choice<D::File>, ChooseError> {
-    choose_before(dir, host, u64::MAX)
+    choose_as(dir, host, Wish::default())
 }
 
-/// As [`choose`], among the snapshots with numbers below `before`: for who finds that a
-/// snapshot's pages are not what they should be, though each is as it was written.
+/// As [`choose`], with a wish.
 ///
 /// # Errors
-/// [`ChooseError`], also if there are no such snapshots.
-pub fn choose_before<D: Dir>(
-    dir: &D,
-    host: &Host,
-    before: u64,
-) -> Result<Choice<D::File>, ChooseError> {
+/// [`ChooseError`], also if there is no such snapshot.
+pub fn choose_as<D: Dir>(dir: &D, host: &Host, wish: Wish) -> Result<Choice<D::File>, ChooseError> {
     if inspect(dir)? == Contents::New {
         return Ok(Choice::New);
     }
@@ -123,12 +146,28 @@ pub fn choose_before<D: Dir>(
     if let Err(source) = manifest.identity.check(host) {
         return Err(ChooseError::Mismatch { path, source });
     }
+    let is_wanted = |snapshot: &&SnapshotRecord| match wish.number {
+        Some(number) => snapshot.number == number,
+        None => !snapshot.set_aside && snapshot.number < wish.before,
+    };
+    let path = dir.path_of("");
+    if let Some(number) = wish.number
+        && manifest.snapshot(number).is_none()
+    {
+        let there = manifest.snapshots.iter().map(|snapshot| snapshot.number).collect();
+        return Err(ChooseError::NoSuch { path, number, there });
+    }
     if manifest.snapshots.is_empty() {
         return Ok(Choice::Empty(manifest));
     }
     let mut skipped = Vec::new();
-    for snapshot in manifest.snapshots.iter().rev().filter(|snapshot| snapshot.number < before) {
-        match open_chain(dir, &manifest, snapshot) {
+    for snapshot in manifest.snapshots.iter().rev().filter(is_wanted) {
+        let opened = Chain::open(dir, &manifest, snapshot);
+        let verified = opened.and_then(|chain| {
+            let report = if wish.verify { chain.verify()? } else { VerifyReport::default() };
+            Ok((chain, report))
+        });
+        match verified {
             Ok((chain, report)) => {
                 let snapshot = snapshot.clone();
                 return Ok(Choice::Sound(Sound { manifest, snapshot, chain, report, skipped }));
@@ -139,63 +178,37 @@ pub fn choose_before<D: Dir>(
             }
         }
     }
-    Err(ChooseError::NoneSound { path: dir.path_of(""), skipped })
+    let openable = openable(dir, &manifest, &skipped);
+    Err(ChooseError::NoneSound { path, skipped, openable })
 }
 
-/// Opens and verifies the segments of a snapshot.
-fn open_chain<D: Dir>(
-    dir: &D,
-    manifest: &Manifest,
-    snapshot: &SnapshotRecord,
-) -> Result<(Chain<D::File>, VerifyReport), SegmentError> {
-    let mut chain: Chain<D::File> = Vec::new();
-    // A decoded manifest has every segment of its chains in its table.
-    for record in snapshot.chain.iter().filter_map(|&number| manifest.segment(number)) {
-        let reader = SegmentReader::open(dir, record, &manifest.identity)?;
-        check_link(chain.last(), &reader)
-            .map_err(|defect| SegmentError::Defect { path: reader.path().to_owned(), defect })?;
-        chain.push(reader);
-    }
-    if let Some(last) = chain.last() {
-        check_snapshot(snapshot, last)
-            .map_err(|defect| SegmentError::Defect { path: last.path().to_owned(), defect })?;
-    }
-    let mut report = VerifyReport::default();
-    for reader in &chain {
-        report.add(reader.verify()?);
-    }
-    Ok((chain, report))
-}
-
-/// A delta has to follow the segment that it was made on.
-fn check_link<F: File>(
-    before: Option<&SegmentReader<F>>,
-    reader: &SegmentReader<F>,
-) -> Result<(), Defect> {
-    let Some(before) = before.map(SegmentReader::header) else { return Ok(()) };
-    let header = reader.header();
-    let (expected, found) = (before.number.get(), header.parent.map_or(0, |parent| parent.get()));
-    check(expected == found, "parent segment", 72, expected, found)?;
-    let rising = header.snapshot > before.snapshot;
-    let above = before.snapshot;
-    check(rising, "snapshot number", 64, format_args!("above {above}"), header.snapshot)
-}
-
-/// The last segment of a chain has to be the one that completed the snapshot.
-fn check_snapshot<F: File>(
-    snapshot: &SnapshotRecord,
-    last: &SegmentReader<F>,
-) -> Result<(), Defect> {
-    let header = last.header();
-    let (expected, found) = (snapshot.number, header.snapshot);
-    check(expected == found, "snapshot number", 64, expected, found)?;
-    let (expected, found) = (snapshot.frozen_at, header.frozen_at);
-    check(expected == found, "time of freeze", 80, expected, found)?;
-    let (expected, found) = (snapshot.operations, header.operations);
-    check(expected == found, "operations", 88, expected, found)
+/// The snapshots that can be asked for by number instead: their chains are there and of sound
+/// structure.
+fn openable<D: Dir>(dir: &D, manifest: &Manifest, skipped: &[Skipped]) -> Vec<u64> {
+    let is_skipped = |number| skipped.iter().any(|skipped| skipped.number == number);
+    manifest
+        .snapshots
+        .iter()
+        .filter(|snapshot| !is_skipped(snapshot.number))
+        .filter(|snapshot| Chain::open(dir, manifest, snapshot).is_ok())
+        .map(|snapshot| snapshot.number)
+        .collect()
 }
 
 /// One line for each.
 fn list(skipped: &[Skipped]) -> String {
     skipped.iter().map(|skipped| format!("\n  {skipped}")).collect()
+}
+
+/// What else can be opened, as a sentence.
+fn also(openable: &[u64]) -> String {
+    match openable {
+        [] => String::new(),
+        _ => format!("\nThese can be opened by number (Options::open_at): {}", numbers(openable)),
+    }
+}
+
+fn numbers(numbers: &[u64]) -> String {
+    let numbers: Vec<String> = numbers.iter().map(u64::to_string).collect();
+    numbers.join(", ")
 }

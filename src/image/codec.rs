@@ -27,6 +27,11 @@ impl Defect {
     ) -> Self {
         Self { field, offset, expected: expected.to_string(), found: found.to_string() }
     }
+
+    /// The same, of bytes that begin at `start` in the file.
+    pub(super) fn moved(self, start: u64) -> Self {
+        Self { offset: self.offset + start, ..self }
+    }
 }
 
 /// Fields being written.

@@ -6,7 +6,7 @@ use crate::base::PAGE_SIZE;
 use std::fmt;
 
 /// The version of the format that this build writes, and the only one that it reads.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 
 /// An identity's bytes in a file.
 pub(super) const IDENTITY_LEN: usize = 40;
@@ -165,6 +165,13 @@ impl Identity {
         found.check(&self.host())
     }
 
+    /// The seed of the heap's page digests: a part of its id, which nobody knows who cannot read
+    /// its files.
+    #[must_use]
+    pub fn digest_seed(&self) -> u64 {
+        u64::try_from(self.heap_id & u128::from(u64::MAX)).unwrap_or(0)
+    }
+
     /// Pages in the arena.
     pub(super) fn page_count(&self) -> u64 {
         self.arena_len / PAGE_SIZE as u64
@@ -285,8 +292,8 @@ pub(super) mod tests {
         ));
         let other = Identity { heap_id: 1, ..image };
         assert!(matches!(image.check_file(&other), Err(Mismatch::OtherHeap { .. })));
-        assert_eq!(check_version(0), Err(Mismatch::OlderFormat { found: 0 }));
-        assert_eq!(check_version(2), Err(Mismatch::NewerFormat { found: 2 }));
+        assert_eq!(check_version(1), Err(Mismatch::OlderFormat { found: 1 }));
+        assert_eq!(check_version(3), Err(Mismatch::NewerFormat { found: 3 }));
     }
 
     #[test]

@@ -1,13 +1,9 @@
 //! The index: for each page that a segment saved, its number, CRC-32 and 128-bit digest.
 //!
-//! Invariants: page numbers rise strictly, and each lies in an extent. A page of an extent that
-//! the index does not name is all zero.
+//! Invariant: page numbers rise strictly.
 
-use super::{
-    codec::{Defect, check},
-    extent::{Extent, find},
-};
-use crate::base::{Digest, PAGE_SIZE, PageIndex, crc32, digest};
+use super::codec::{Defect, check};
+use crate::base::{Digest, PAGE_SIZE, PageIndex, RunSet, crc32};
 use std::ops::Range;
 
 /// An entry's bytes in a file.
@@ -51,15 +47,32 @@ impl<'a> Index<'a> {
     /// The entry of a page, if it was saved.
     #[must_use]
     pub fn find(&self, page: PageIndex) -> Option<IndexEntry> {
-        let place = self.entries.binary_search_by_key(&page, page_of).ok()?;
+        self.get(self.place_of(page)?)
+    }
+
+    /// The entry with that place in the index.
+    #[must_use]
+    pub fn get(&self, place: usize) -> Option<IndexEntry> {
         self.entries.get(place).map(IndexEntry::from_bytes)
+    }
+
+    /// The place of a page's entry, if it was saved.
+    #[must_use]
+    pub fn place_of(&self, page: PageIndex) -> Option<usize> {
+        self.entries.binary_search_by_key(&page, page_of).ok()
+    }
+
+    /// The places of the entries of the pages in a range of page numbers.
+    #[must_use]
+    pub fn places_within(&self, pages: &Range<u64>) -> Range<usize> {
+        let below =
+            |limit: u64| self.entries.partition_point(|entry| u64::from(page_of(entry).0) < limit);
+        below(pages.start)..below(pages.end)
     }
 
     /// The entries of the pages in a range of page numbers.
     pub(super) fn within(&self, pages: &Range<u64>) -> Self {
-        let below =
-            |limit: u64| self.entries.partition_point(|entry| u64::from(page_of(entry).0) < limit);
-        Self { entries: &self.entries[below(pages.start)..below(pages.end)] }
+        Self { entries: &self.entries[self.places_within(pages)] }
     }
 
     /// The index in these bytes, a whole number of entries.
@@ -67,25 +80,41 @@ impl<'a> Index<'a> {
         Self { entries: bytes.as_chunks().0 }
     }
 
-    /// Checks order and extents. `offset` is the index's place in the file.
-    pub(super) fn check(&self, extents: &[Extent], offset: u64) -> Result<(), Defect> {
+    /// Checks that pages rise, and that all are among those that a segment may save. `offset` is
+    /// the index's place in the file.
+    pub(super) fn check(&self, allowed: &RunSet, offset: u64) -> Result<(), Defect> {
+        let at = |place: usize| offset + (place * ENTRY_LEN) as u64;
         let mut above = 0;
         for (place, entry) in self.entries.iter().enumerate() {
-            let page = page_of(entry);
-            let at = offset + (place * ENTRY_LEN) as u64;
-            let rising = u64::from(page.0) >= above;
-            check(rising, "index page", at, format_args!("at least {above}"), page.0)?;
-            check(find(extents, page).is_some(), "index page", at, "one in an extent", page.0)?;
-            above = u64::from(page.0) + 1;
+            let page = u64::from(page_of(entry).0);
+            if page < above {
+                let expected = format_args!("at least {above}");
+                return Err(Defect::new("index page", at(place), expected, page));
+            }
+            above = page + 1;
         }
-        Ok(())
+        // Both rise: a run's entries are a part of the index, and together they have to be all.
+        let mut checked = 0;
+        for run in allowed.iter() {
+            let places = self.places_within(&run.pages());
+            if places.start > checked {
+                break;
+            }
+            checked = places.end;
+        }
+        match self.get(checked) {
+            None => Ok(()),
+            Some(entry) => {
+                check(false, "index page", at(checked), "one that may be saved", entry.page.0)
+            }
+        }
     }
 }
 
 impl IndexEntry {
-    /// The entry for a page with these bytes.
-    pub(super) fn of(page: PageIndex, bytes: &[u8; PAGE_SIZE]) -> Self {
-        Self { page, crc: crc32(bytes), digest: digest(bytes) }
+    /// The entry for a page with these bytes, whose digest is known.
+    pub(super) fn of(page: PageIndex, bytes: &[u8; PAGE_SIZE], digest: Digest) -> Self {
+        Self { page, crc: crc32(bytes), digest }
     }
 
     pub(super) fn to_bytes(self) -> [u8; ENTRY_LEN] {
@@ -114,11 +143,15 @@ pub(super) fn page_of(entry: &[u8; ENTRY_LEN]) -> PageIndex {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::PageRun;
+    use crate::base::{PageRun, digest};
+
+    fn entry(number: u32) -> IndexEntry {
+        let page = [7; PAGE_SIZE];
+        IndexEntry::of(PageIndex(number), &page, digest(&page))
+    }
 
     fn entries(pages: &[u32]) -> Vec<[u8; ENTRY_LEN]> {
-        let page = [7; PAGE_SIZE];
-        pages.iter().map(|&number| IndexEntry::of(PageIndex(number), &page).to_bytes()).collect()
+        pages.iter().map(|&number| entry(number).to_bytes()).collect()
     }
 
     #[test]
@@ -126,22 +159,26 @@ mod tests {
         let bytes = entries(&[3, 5, 9]);
         let index = Index::new(bytes.as_flattened());
         assert_eq!((index.len(), index.is_empty()), (3, false));
-        assert_eq!(index.find(PageIndex(5)).unwrap(), IndexEntry::of(PageIndex(5), &[7; 4096]));
+        assert_eq!(index.find(PageIndex(5)), Some(entry(5)));
+        assert_eq!(index.place_of(PageIndex(9)), Some(2));
         assert_eq!(index.find(PageIndex(4)), None);
         assert_eq!(index.within(&(4..9)).iter().map(|entry| entry.page.0).collect::<Vec<_>>(), [5]);
     }
 
     #[test]
-    fn order_and_extents_are_checked() {
-        let run = PageRun::new(PageIndex(3), 4).unwrap();
-        let extents = [Extent { run, offset: 4096 }];
+    fn order_and_runs_are_checked() {
+        let run = |first, count| PageRun { first: PageIndex(first), count };
+        let allowed = RunSet::of([run(3, 4), run(10, 1), run(20, 2)]);
         let defect = |pages: &[u32]| {
-            Index::new(entries(pages).as_flattened()).check(&extents, 100).map_err(|e| e.offset)
+            Index::new(entries(pages).as_flattened()).check(&allowed, 100).map_err(|e| e.offset)
         };
-        assert_eq!(defect(&[3, 4, 6]), Ok(()));
+        assert_eq!(defect(&[3, 4, 6, 21]), Ok(()));
+        assert_eq!(defect(&[20]), Ok(()));
+        assert_eq!(defect(&[]), Ok(()));
         assert_eq!(defect(&[3, 3]), Err(124));
         assert_eq!(defect(&[4, 3]), Err(124));
-        assert_eq!(defect(&[3, 7]), Err(124));
+        assert_eq!(defect(&[3, 7, 10]), Err(124));
         assert_eq!(defect(&[2]), Err(100));
+        assert_eq!(defect(&[3, 10, 22]), Err(148));
     }
 }

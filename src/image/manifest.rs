@@ -2,20 +2,19 @@
 //!
 //! Invariants, held by `decode` and so by `publish`, which decodes what it writes:
 //! - segments and snapshots rise by number; every number is below the next one to be given
-//! - a snapshot's chain is one full segment and then deltas, rising, all in the table
+//! - a snapshot's chain is one full segment and then deltas, none twice, all in the table
 //! - every segment in the table is named by a snapshot
+//! - if there are snapshots, one of them is not set aside
 //! - a heap without snapshots has never had one: the next number is 1
 
 use super::{
     codec::Defect,
+    compression::Codec,
     identity::{Identity, Mismatch},
     names::{MANIFEST_NAME, SegmentKind, SegmentNumber},
 };
 use crate::os::{Dir, File, PublishError};
 use std::{collections::BTreeSet, io, path::PathBuf};
-
-/// Compression tags: none is the only one so far.
-pub(super) const COMPRESSION_NONE: u32 = 0;
 
 /// What a heap's directory holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +38,8 @@ pub struct SegmentRecord {
     pub number: SegmentNumber,
     /// What it holds.
     pub kind: SegmentKind,
+    /// What its frames that shrank were compressed with.
+    pub codec: Codec,
     /// Its file's length in bytes.
     pub file_len: u64,
     /// The CRC-32 of its header, which holds those of its other parts.
@@ -58,6 +59,9 @@ pub struct SnapshotRecord {
     pub pages: u64,
     /// Bytes that were written for it.
     pub bytes: u64,
+    /// Whether it counts no longer: an older one was made the newest in its place, or it was found
+    /// to be damaged. It can still be asked for by its number.
+    pub set_aside: bool,
     /// Its segments: a full one, then deltas in the order in which they apply.
     pub chain: Vec<SegmentNumber>,
 }
@@ -171,16 +175,80 @@ impl Manifest {
     /// Adds the newest snapshot and the segment that was written for it.
     pub fn add(&mut self, snapshot: SnapshotRecord, segment: SegmentRecord) {
         self.next_snapshot = snapshot.number.saturating_add(1);
-        self.next_segment = segment.number.next().unwrap_or(segment.number);
-        self.segments.push(segment);
+        if self.next_segment <= segment.number {
+            self.next_segment = segment.number.next().unwrap_or(segment.number);
+        }
+        let after = self.segments.partition_point(|known| known.number < segment.number);
+        self.segments.insert(after, segment);
         self.snapshots.push(snapshot);
     }
 
-    /// Forgets all snapshots but the newest `count` (at least one), and returns the segments
-    /// that no snapshot needs any more: to be removed once this manifest is published.
+    /// Forgets all snapshots that `keep` does not want; the newest that counts is kept in any
+    /// case. Returns the segments that no snapshot needs any more: to be removed once this
+    /// manifest is published.
+    pub fn retain(&mut self, keep: impl Fn(&SnapshotRecord) -> bool) -> Vec<SegmentRecord> {
+        let newest = self.newest().map(|snapshot| snapshot.number);
+        self.snapshots.retain(|snapshot| Some(snapshot.number) == newest || keep(snapshot));
+        self.take_unnamed()
+    }
+
+    /// Forgets all snapshots but the `count` newest that count (at least one), and those newer
+    /// than the last of these. As [`Manifest::retain`].
     pub fn keep_newest(&mut self, count: usize) -> Vec<SegmentRecord> {
-        let surplus = self.snapshots.len().saturating_sub(count.max(1));
-        self.snapshots.drain(..surplus);
+        let counting = self.snapshots.iter().rev().filter(|snapshot| !snapshot.set_aside);
+        let oldest = counting.take(count.max(1)).last().map_or(0, |snapshot| snapshot.number);
+        self.retain(|snapshot| snapshot.number >= oldest)
+    }
+
+    /// The newest snapshot that counts.
+    #[must_use]
+    pub fn newest(&self) -> Option<&SnapshotRecord> {
+        self.snapshots.iter().rev().find(|snapshot| !snapshot.set_aside)
+    }
+
+    /// The snapshot with that number.
+    #[must_use]
+    pub fn snapshot(&self, number: u64) -> Option<&SnapshotRecord> {
+        let place =
+            self.snapshots.binary_search_by_key(&number, |snapshot| snapshot.number).ok()?;
+        self.snapshots.get(place)
+    }
+
+    /// Makes a snapshot the newest that counts: those after it are set aside. `false`: there is
+    /// none with that number.
+    pub fn revert(&mut self, number: u64) -> bool {
+        let found = self.snapshot(number).is_some();
+        if found {
+            let later = self.snapshots.iter_mut().filter(|snapshot| snapshot.number >= number);
+            later.for_each(|snapshot| snapshot.set_aside = snapshot.number > number);
+        }
+        found
+    }
+
+    /// Has a segment take the place of several in a row, in all chains that have these: it makes
+    /// the same of what comes before them. Returns the segments that are not needed any more.
+    pub fn replace(
+        &mut self,
+        merged: &[SegmentNumber],
+        segment: SegmentRecord,
+    ) -> Vec<SegmentRecord> {
+        for snapshot in &mut self.snapshots {
+            let windows = snapshot.chain.windows(merged.len().max(1));
+            if let Some(at) = windows.enumerate().find(|(_, part)| *part == merged) {
+                let range = at.0..at.0 + merged.len();
+                snapshot.chain.splice(range, [segment.number]);
+            }
+        }
+        let after = self.segments.partition_point(|known| known.number < segment.number);
+        self.segments.insert(after, segment);
+        if self.next_segment <= segment.number {
+            self.next_segment = segment.number.next().unwrap_or(segment.number);
+        }
+        self.take_unnamed()
+    }
+
+    /// Takes out the segments that no snapshot needs.
+    pub fn take_unnamed(&mut self) -> Vec<SegmentRecord> {
         let needed: BTreeSet<SegmentNumber> =
             self.snapshots.iter().flat_map(|snapshot| snapshot.chain.iter().copied()).collect();
         self.segments.extract_if(.., |segment| !needed.contains(&segment.number)).collect()

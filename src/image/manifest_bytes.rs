@@ -2,8 +2,9 @@
 
 use super::{
     codec::{Decoder, Defect, Encoder, check},
+    compression::Codec,
     identity::{FORMAT_VERSION, IDENTITY_LEN, Identity, check_version},
-    manifest::{COMPRESSION_NONE, Manifest, ManifestError, SegmentRecord, SnapshotRecord},
+    manifest::{Manifest, ManifestError, SegmentRecord, SnapshotRecord},
     names::{SegmentKind, SegmentNumber},
 };
 use crate::base::crc32;
@@ -76,6 +77,8 @@ impl Manifest {
         }
         let fresh = next_snapshot == 1 || !snapshots.is_empty();
         check(fresh, "next snapshot number", 64, "1 without snapshots", next_snapshot)?;
+        let counts = snapshots.is_empty() || snapshots.iter().any(|snapshot| !snapshot.set_aside);
+        check(counts, "snapshots", 84, "one that is not set aside", "none")?;
         Ok(Self { identity, next_snapshot, next_segment, segments, snapshots })
     }
 }
@@ -140,7 +143,7 @@ impl SegmentRecord {
         encoder.u64(self.number.get());
         encoder.u64(self.file_len);
         encoder.u32(self.kind.to_tag());
-        encoder.u32(COMPRESSION_NONE);
+        encoder.u32(self.codec.to_tag());
         encoder.u32(self.header_crc);
         encoder.u32(0);
     }
@@ -149,10 +152,10 @@ impl SegmentRecord {
         let number = decode_number(decoder, "segment number")?;
         let file_len = decoder.u64("segment file length")?;
         let kind = decode_kind(decoder)?;
-        decoder.expect_u32("segment compression", COMPRESSION_NONE)?;
+        let codec = Codec::decode(decoder, "segment compression")?;
         let header_crc = decoder.u32("segment header checksum")?;
         decoder.expect_u32("reserved", 0)?;
-        Ok(Self { number, kind, file_len, header_crc })
+        Ok(Self { number, kind, codec, file_len, header_crc })
     }
 }
 
@@ -172,7 +175,7 @@ impl SnapshotRecord {
         encoder.u64(self.pages);
         encoder.u64(self.bytes);
         encoder.u32(saturated(self.chain.len()));
-        encoder.u32(0);
+        encoder.u32(u32::from(self.set_aside));
         for number in &self.chain {
             encoder.u64(number.get());
         }
@@ -192,9 +195,12 @@ impl SnapshotRecord {
         let pages = decoder.u64("pages")?;
         let bytes = decoder.u64("bytes")?;
         let count = decoder.u32("chain length")?;
-        decoder.expect_u32("reserved", 0)?;
+        let offset = decoder.offset();
+        let flags = decoder.u32("snapshot flags")?;
+        check(flags <= 1, "snapshot flags", offset, "0 or 1", flags)?;
+        let set_aside = flags == 1;
         let chain = decode_chain(decoder, count, segments)?;
-        Ok(Self { number, frozen_at, operations, pages, bytes, chain })
+        Ok(Self { number, frozen_at, operations, pages, bytes, set_aside, chain })
     }
 }
 
@@ -212,11 +218,12 @@ fn decode_chain(
         let known = segments
             .binary_search_by_key(&number, |segment| segment.number)
             .is_ok_and(|found| segments[found].kind == kind);
-        let rising = chain.last().is_none_or(|&last| last < number);
-        let expected = format_args!("the number of a later {kind} segment");
-        check(known && rising, "chain", offset, expected, number)?;
+        let expected = format_args!("the number of a {kind} segment");
+        check(known, "chain", offset, expected, number)?;
         chain.push(number);
     }
+    let distinct: BTreeSet<&SegmentNumber> = chain.iter().collect();
+    check(distinct.len() == chain.len(), "chain", decoder.offset(), "each segment once", "others")?;
     Ok(chain)
 }
 
@@ -235,12 +242,14 @@ mod tests {
     }
 
     fn segment(value: u64, kind: SegmentKind) -> SegmentRecord {
-        SegmentRecord { number: number(value), kind, file_len: 9000, header_crc: 0xdead_beef }
+        let (number, codec) = (number(value), Codec::Raw);
+        SegmentRecord { number, kind, codec, file_len: 9000, header_crc: 0xdead_beef }
     }
 
     fn snapshot(value: u64, chain: &[u64]) -> SnapshotRecord {
         let chain = chain.iter().map(|&value| number(value)).collect();
-        SnapshotRecord { number: value, frozen_at: 11, operations: 12, pages: 13, bytes: 14, chain }
+        let (number, pages, bytes, set_aside) = (value, 13, 14, false);
+        SnapshotRecord { number, frozen_at: 11, operations: 12, pages, bytes, set_aside, chain }
     }
 
     /// A full segment with a delta on it, and a later full one.
@@ -261,7 +270,7 @@ mod tests {
     fn the_bytes_are_those_of_the_specification() {
         let bytes = manifest().encode();
         assert_eq!(bytes.len(), 88 + 3 * 32 + 3 * 48 + 4 * 8 + 4);
-        assert_eq!(&bytes[..12], b"STILLMAN\x01\0\0\0");
+        assert_eq!(&bytes[..12], b"STILLMAN\x02\0\0\0");
         assert_eq!(bytes[16..24], (bytes.len() as u64).to_le_bytes());
         assert_eq!(bytes[24..40], identity().heap_id.to_le_bytes());
         assert_eq!(bytes[40..48], 0x2000_0000_0000u64.to_le_bytes());
@@ -296,7 +305,7 @@ mod tests {
             change(&mut manifest);
             Manifest::decode(&manifest.encode()).unwrap_err()
         };
-        let rules: [fn(&mut Manifest); 10] = [
+        let rules: [fn(&mut Manifest); 12] = [
             |m| m.next_snapshot = 7,
             |m| m.next_segment = number(9),
             |m| m.segments.swap(0, 1),
@@ -305,6 +314,8 @@ mod tests {
             |m| m.snapshots[0].chain = vec![number(6)],
             |m| m.snapshots[1].chain = vec![number(5), number(9)],
             |m| m.snapshots[1].chain = vec![number(5), number(7)],
+            |m| m.snapshots[1].chain = vec![number(5), number(6), number(6)],
+            |m| m.snapshots.iter_mut().for_each(|snapshot| snapshot.set_aside = true),
             |m| drop(m.snapshots.pop()),
             |m| {
                 m.snapshots.clear();
@@ -326,7 +337,7 @@ mod tests {
 
     #[test]
     fn another_version_is_told_apart_from_damage() {
-        for version in [0, 2] {
+        for version in [1, 3] {
             let mut bytes = manifest().encode();
             bytes[8] = version;
             reseal(&mut bytes);
@@ -342,6 +353,46 @@ mod tests {
         let gone: Vec<u64> = pruned.keep_newest(0).iter().map(|gone| gone.number.get()).collect();
         assert_eq!(gone, [5, 6]);
         assert_eq!(Manifest::decode(&pruned.encode()).unwrap(), pruned);
+    }
+
+    #[test]
+    fn what_is_set_aside_stays_until_newer_ones_are_enough() {
+        let mut reverted = manifest();
+        assert!(!reverted.revert(5) && reverted.revert(3));
+        assert_eq!(reverted.newest().unwrap().number, 3);
+        let kept = |reverted: &Manifest, count| {
+            let mut pruned = reverted.clone();
+            pruned.keep_newest(count);
+            assert_eq!(Manifest::decode(&pruned.encode()).unwrap(), pruned);
+            pruned.snapshots.iter().map(|snapshot| snapshot.number).collect::<Vec<_>>()
+        };
+        assert_eq!(kept(&reverted, 1), [3, 4, 7]);
+        reverted.add(snapshot(8, &[5, 10]), segment(10, SegmentKind::Delta));
+        assert_eq!(kept(&reverted, 2), [3, 4, 7, 8]);
+        assert_eq!(kept(&reverted, 1), [8]);
+        assert!(reverted.revert(7));
+        let set_aside = reverted.snapshots.iter().map(|snapshot| snapshot.set_aside);
+        assert_eq!(set_aside.collect::<Vec<_>>(), [false, true, false, true]);
+    }
+
+    #[test]
+    fn a_merged_segment_takes_the_place_of_several() {
+        let mut manifest = manifest();
+        manifest.add(snapshot(8, &[5, 6, 10]), segment(10, SegmentKind::Delta));
+        let merged = [number(5), number(6)];
+        let gone = manifest.replace(&merged, segment(11, SegmentKind::Full));
+        assert_eq!(gone.iter().map(|gone| gone.number.get()).collect::<Vec<_>>(), [6]);
+        let chains = |manifest: &Manifest| {
+            let chain = |snapshot: &SnapshotRecord| {
+                snapshot.chain.iter().map(|number| number.get()).collect::<Vec<_>>()
+            };
+            manifest.snapshots.iter().map(chain).collect::<Vec<_>>()
+        };
+        assert_eq!(chains(&manifest), [vec![5], vec![11], vec![9], vec![11, 10]]);
+        assert_eq!(manifest.next_segment, number(12));
+        let gone = manifest.keep_newest(1);
+        assert_eq!(gone.iter().map(|gone| gone.number.get()).collect::<Vec<_>>(), [5, 9]);
+        assert_eq!(Manifest::decode(&manifest.encode()).unwrap(), manifest);
     }
 
     proptest! {
@@ -367,11 +418,18 @@ mod tests {
                 let header_crc = crc32(&file_len.to_le_bytes());
                 manifest.add(
                     SnapshotRecord {
-                        number: snapshot, frozen_at, operations, pages, bytes,
+                        number: snapshot, frozen_at, operations, pages, bytes, set_aside: false,
                         chain: chain.clone(),
                     },
-                    SegmentRecord { number: number(segment), kind, file_len, header_crc },
+                    SegmentRecord {
+                        number: number(segment), kind, codec: Codec::Lz4, file_len, header_crc,
+                    },
                 );
+            }
+            let middle = manifest.snapshots.len() / 2;
+            if let Some(number) = manifest.snapshots.get(middle).map(|snapshot| snapshot.number) {
+                prop_assert!(manifest.revert(number));
+                prop_assert_eq!(manifest.newest().map(|newest| newest.number), Some(number));
             }
             prop_assert_eq!(Manifest::decode(&manifest.encode()).unwrap(), manifest);
         }

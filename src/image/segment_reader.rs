@@ -1,24 +1,29 @@
 //! Reading a segment. `open` checks everything but the pages: from then on no offset leads
 //! outside the file, and no page outside the arena. `verify` checks the pages.
 //!
-//! Invariants after `open`: header, extents, index and notes have their checksums and obey the
-//! rules of their files; the file is the one that the manifest's record means, of this heap.
+//! Invariants after `open`: header, tables and notes have their checksums and obey the rules of
+//! their files; the file is the one that the manifest's record means, of this heap.
 
 use super::{
     codec::{Defect, check, part},
-    extent::{EXTENT_LEN, Extent, decode_all, find},
-    header::{HEADER_LEN, HeaderError, SegmentHeader, stored_crc},
-    identity::{Identity, Mismatch},
+    compression::{Codec, decompress},
+    extent::{Extent, decode_runs, find, lay_out},
+    frame::{Frame, PLACE_LEN, Slot, check_places, decode_frames},
+    header::{DATA_OFFSET, HEADER_LEN, HeaderError, Layout, SegmentHeader, Tables, stored_crc},
+    identity::Identity,
     index::Index,
     manifest::SegmentRecord,
+    names::SegmentKind,
+    segment_error::SegmentError,
     segment_writer::ZERO_PAGE,
 };
 use crate::{
-    base::{PAGE_SIZE, PageIndex, crc32},
+    base::{PAGE_SIZE, PageIndex, PageRun, RunSet, crc32},
     os::{Dir, File, FileBytes},
 };
 use std::{
-    io,
+    borrow::Cow,
+    ops::Range,
     path::{Path, PathBuf},
 };
 
@@ -29,92 +34,11 @@ pub struct SegmentReader<F> {
     bytes: FileBytes,
     path: PathBuf,
     header: SegmentHeader,
+    runs: Vec<PageRun>,
     extents: Vec<Extent>,
-}
-
-/// Why a segment is not used.
-#[derive(Debug, thiserror::Error)]
-pub enum SegmentError {
-    /// The file could not be read.
-    #[error("cannot read {}: {source}", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// It is shorter or longer than it was.
-    #[error("{}: length: expected {expected} bytes, found {found}", path.display())]
-    Length {
-        /// The file.
-        path: PathBuf,
-        /// The length that the manifest knows, in bytes.
-        expected: u64,
-        /// The file's.
-        found: u64,
-    },
-    /// A part's bytes are not those that were written.
-    #[error(
-        "{}: {part} at offset {offset}: expected CRC-32 {expected:#010x}, found {found:#010x}",
-        path.display()
-    )]
-    Checksum {
-        /// The file.
-        path: PathBuf,
-        /// Which part.
-        part: &'static str,
-        /// Where it begins.
-        offset: u64,
-        /// The checksum it should have.
-        expected: u32,
-        /// The one it has.
-        found: u32,
-    },
-    /// A field has a value that it cannot have.
-    #[error("{}: {defect}", path.display())]
-    Defect {
-        /// The file.
-        path: PathBuf,
-        /// Which field, and what of it.
-        defect: Defect,
-    },
-    /// The file is sound, but not of this heap or not for this build.
-    #[error("{}: {mismatch}", path.display())]
-    Mismatch {
-        /// The file.
-        path: PathBuf,
-        /// In what it differs.
-        mismatch: Mismatch,
-    },
-    /// A page's bytes are not those that were written.
-    #[error(
-        "{}: page {} at offset {offset}: expected CRC-32 {expected:#010x}, found {found:#010x}",
-        path.display(), page.0
-    )]
-    Page {
-        /// The file.
-        path: PathBuf,
-        /// Which page.
-        page: PageIndex,
-        /// Where it begins.
-        offset: u64,
-        /// The checksum it should have.
-        expected: u32,
-        /// The one it has.
-        found: u32,
-    },
-    /// A page that was zero when it was saved no longer is.
-    #[error("{}: page {} at offset {offset}: expected 0, found {found}", path.display(), page.0)]
-    Hole {
-        /// The file.
-        path: PathBuf,
-        /// Which page.
-        page: PageIndex,
-        /// Where the first byte that is not zero lies.
-        offset: u64,
-        /// That byte.
-        found: u8,
-    },
+    zeros: RunSet,
+    frames: Vec<Frame>,
+    tables: Tables,
 }
 
 impl<F: File> SegmentReader<F> {
@@ -135,10 +59,16 @@ impl<F: File> SegmentReader<F> {
             Err(source) => return Err(SegmentError::Io { path, source }),
         };
         let header = check_header(&bytes, &path, record, identity)?;
-        let extents = check_extents(&bytes, &path, &header)?;
-        let reader = Self { file, bytes, path, header, extents };
-        reader.check_tail()?;
-        Ok(reader)
+        let table_range = header.tables_offset..header.notes_offset;
+        check_crc(&path, "tables", header.tables_crc, &bytes, &table_range)?;
+        let notes = header.notes_offset..header.file_len;
+        check_crc(&path, "notes", header.notes_crc, &bytes, &notes)?;
+        read_tables(&bytes, &header)
+            .map(|(runs, extents, zeros, frames, tables)| {
+                let path = path.clone();
+                Self { file, bytes, path, header, runs, extents, zeros, frames, tables }
+            })
+            .map_err(|defect| SegmentError::Defect { path, defect })
     }
 
     /// What the segment says about itself.
@@ -146,28 +76,99 @@ impl<F: File> SegmentReader<F> {
         &self.header
     }
 
-    /// The runs of pages that it states the contents of, rising.
+    /// The runs of pages that make up the snapshot that it completes: all others are zero.
+    pub fn runs(&self) -> &[PageRun] {
+        &self.runs
+    }
+
+    /// Where its runs lie in the file, if it is a placed one: each can be mapped with one call.
     pub fn extents(&self) -> &[Extent] {
         &self.extents
     }
 
+    /// The pages that a delta states to be zero.
+    pub fn zeros(&self) -> &RunSet {
+        &self.zeros
+    }
+
+    /// The frames of a packed segment.
+    pub fn frames(&self) -> &[Frame] {
+        &self.frames
+    }
+
     /// The pages that it saved.
     pub fn index(&self) -> Index<'_> {
-        Index::new(self.part(self.header.index_offset, self.index_len()))
+        Index::new(self.part(&self.tables.index))
     }
 
     /// The bytes that were given to `finish`.
     pub fn notes(&self) -> &[u8] {
-        self.part(self.header.notes_offset, self.header.notes_len)
+        self.part(&(self.header.notes_offset..self.header.file_len))
     }
 
-    /// A page's bytes, zeros if it was not saved; `None` if it lies in no extent.
-    pub fn page(&self, page: PageIndex) -> Option<&[u8]> {
-        let offset = find(&self.extents, page)?.offset_of(page);
-        Some(self.part(offset, PAGE_SIZE as u64))
+    /// Where the bytes of a saved page lie in the file; `None` if they are compressed. `place` is
+    /// that of its entry in the index.
+    pub fn offset_of(&self, place: usize) -> Option<u64> {
+        match self.header.layout() {
+            Layout::Placed => {
+                let page = self.index().get(place)?.page;
+                Some(find(&self.extents, page)?.offset_of(page))
+            }
+            Layout::Packed => {
+                let slot = self.slot_of(place)?;
+                let frame = self.frames.get(slot.frame as usize)?;
+                let offset = frame.offset + u64::from(slot.slot) * PAGE_SIZE as u64;
+                (frame.codec == Codec::Raw).then_some(offset)
+            }
+        }
     }
 
-    /// The file, to be mapped: each extent by one call.
+    /// In which frame a page of a packed segment is.
+    pub(super) fn slot_of(&self, place: usize) -> Option<Slot> {
+        let places: &[[u8; PLACE_LEN]] = self.part(&self.tables.places).as_chunks().0;
+        places.get(place).map(Slot::from_bytes)
+    }
+
+    /// The bytes of a saved page that are not compressed.
+    pub fn raw_page(&self, place: usize) -> Option<&[u8; PAGE_SIZE]> {
+        let offset = self.offset_of(place)?;
+        self.part(&(offset..offset + PAGE_SIZE as u64)).first_chunk()
+    }
+
+    /// The bytes of a saved page, unverified.
+    ///
+    /// # Errors
+    /// If they are compressed and cannot be decoded.
+    pub fn saved_page(&self, place: usize) -> Result<Cow<'_, [u8]>, SegmentError> {
+        if let Some(page) = self.raw_page(place) {
+            return Ok(Cow::Borrowed(page));
+        }
+        let slot = self.slot_of(place);
+        let frame = slot.and_then(|slot| self.frames.get(slot.frame as usize));
+        let (Some(slot), Some(frame)) = (slot, frame) else { return Ok(Cow::Borrowed(&ZERO_PAGE)) };
+        let mut buffer = Vec::new();
+        let decoded = self.frame_pages(frame, &mut buffer)?;
+        let start = slot.slot as usize * PAGE_SIZE;
+        Ok(Cow::Owned(decoded[start..start + PAGE_SIZE].to_vec()))
+    }
+
+    /// A page as the segment states it, unverified; `None` if it says nothing of it.
+    ///
+    /// # Errors
+    /// If it is compressed and cannot be decoded.
+    pub fn page(&self, page: PageIndex) -> Result<Option<Cow<'_, [u8]>>, SegmentError> {
+        if let Some(place) = self.index().place_of(page) {
+            return self.saved_page(place).map(Some);
+        }
+        let in_runs = self.runs.iter().any(|run| run.pages().contains(&u64::from(page.0)));
+        let is_stated = match self.header.kind {
+            SegmentKind::Full => in_runs,
+            SegmentKind::Delta => self.zeros.contains(page),
+        };
+        Ok(is_stated.then_some(Cow::Borrowed(&ZERO_PAGE)))
+    }
+
+    /// The file.
     pub fn file(&self) -> &F {
         &self.file
     }
@@ -177,25 +178,75 @@ impl<F: File> SegmentReader<F> {
         &self.path
     }
 
-    /// The index's and the notes' checksums, and the index's rules.
-    fn check_tail(&self) -> Result<(), SegmentError> {
-        let header = &self.header;
-        let index = self.part(header.index_offset, self.index_len());
-        check_crc(&self.path, "index", header.index_offset, header.index_crc, index)?;
-        check_crc(&self.path, "notes", header.notes_offset, header.notes_crc, self.notes())?;
-        Index::new(index)
-            .check(&self.extents, header.index_offset)
-            .map_err(|defect| SegmentError::Defect { path: self.path.clone(), defect })
-    }
-
-    fn index_len(&self) -> u64 {
-        self.header.notes_offset - self.header.index_offset
+    /// The pages of a frame: those of the file, or decoded into `buffer`. The bytes in the file
+    /// are checked if they are compressed; raw pages are not.
+    ///
+    /// # Errors
+    /// If they are damaged, or this build has no decoder for them.
+    pub fn frame_pages<'a>(
+        &'a self,
+        frame: &Frame,
+        buffer: &'a mut Vec<u8>,
+    ) -> Result<&'a [u8], SegmentError> {
+        let bytes = self.part(&(frame.offset..frame.offset + u64::from(frame.len)));
+        if frame.codec == Codec::Raw {
+            return Ok(bytes);
+        }
+        let damaged = |reason| {
+            let (path, pages, offset) = (self.path.clone(), frame.pages, frame.offset);
+            SegmentError::Frame { path, pages, offset, reason }
+        };
+        let (expected, found) = (frame.crc, crc32(bytes));
+        if found != expected {
+            return Err(damaged(format!("expected CRC-32 {expected:#010x}, found {found:#010x}")));
+        }
+        buffer.resize(frame.decoded_len(), 0);
+        decompress(frame.codec, bytes, buffer).map_err(|error| damaged(error.to_string()))?;
+        Ok(buffer)
     }
 
     /// Bytes of the file. The checked layout keeps every part within it.
-    pub(super) fn part(&self, offset: u64, len: u64) -> &[u8] {
-        part(&self.bytes, offset, len).unwrap_or_default()
+    pub(super) fn part(&self, range: &Range<u64>) -> &[u8] {
+        part(&self.bytes, range.start, range.end - range.start).unwrap_or_default()
     }
+}
+
+type Parts = (Vec<PageRun>, Vec<Extent>, RunSet, Vec<Frame>, Tables);
+
+/// Reads the tables, which have the right checksum, and checks them against each other.
+fn read_tables(bytes: &[u8], header: &SegmentHeader) -> Result<Parts, Defect> {
+    let Some(tables) = header.tables() else {
+        let offset = header.tables_offset;
+        return Err(Defect::new("tables", offset, "counts that fit the file", "others"));
+    };
+    let table =
+        |range: &Range<u64>| part(bytes, range.start, range.end - range.start).unwrap_or_default();
+    let page_count = header.identity.page_count();
+    let runs = decode_runs(table(&tables.runs), tables.runs.start, page_count)?;
+    let zeros = decode_runs(table(&tables.zeros), tables.zeros.start, page_count)?;
+    let run_set = RunSet::of(runs.iter().copied());
+    if let Some(place) = zeros.iter().position(|&zero| !run_set.contains_all(zero)) {
+        let at = tables.zeros.start + (place * super::extent::RUN_LEN) as u64;
+        return Err(Defect::new("zero run", at, "pages of a run", zeros[place].first.0));
+    }
+    let zeros = RunSet::of(zeros);
+    let (extents, frames, end) = match header.layout() {
+        Layout::Placed => {
+            let (extents, end) = lay_out(&runs);
+            (extents, Vec::new(), end)
+        }
+        Layout::Packed => {
+            let at = tables.frames.start;
+            let (frames, end) =
+                decode_frames(table(&tables.frames), at, DATA_OFFSET, header.codec)?;
+            let places = table(&tables.places).as_chunks().0;
+            check_places(places, tables.places.start, &frames)?;
+            (Vec::new(), frames, end)
+        }
+    };
+    check(header.tables_offset == end, "tables offset", 128, end, header.tables_offset)?;
+    Index::new(table(&tables.index)).check(&run_set.without(&zeros), tables.index.start)?;
+    Ok((runs, extents, zeros, frames, tables))
 }
 
 fn check_header(
@@ -230,6 +281,14 @@ fn check_header(
     if header.file_len != bytes.len() as u64 {
         return Err(length(header.file_len));
     }
+    let padding = bytes.get(HEADER_LEN..PAGE_SIZE).unwrap_or_default();
+    // A slice's comparison is much faster than a loop over its bytes.
+    if ZERO_PAGE.get(HEADER_LEN..) != Some(padding) {
+        let at = padding.iter().position(|&byte| byte != 0).unwrap_or(0);
+        let found = padding.get(at).copied().unwrap_or(0);
+        let defect = Defect::new("padding", (HEADER_LEN + at) as u64, 0, found);
+        return Err(SegmentError::Defect { path: path(), defect });
+    }
     Ok(header)
 }
 
@@ -237,46 +296,22 @@ fn check_record(header: &SegmentHeader, record: &SegmentRecord) -> Result<(), De
     check(record.kind == header.kind, "segment kind", 96, record.kind, header.kind)?;
     check(record.number == header.number, "segment number", 56, record.number, header.number)?;
     let (expected, found) = (record.file_len, header.file_len);
-    check(expected == found, "file length", 160, expected, found)
-}
-
-fn check_extents(
-    bytes: &[u8],
-    path: &Path,
-    header: &SegmentHeader,
-) -> Result<Vec<Extent>, SegmentError> {
-    let table_offset = HEADER_LEN as u64;
-    let padded = part(bytes, table_offset, header.data_offset - table_offset).unwrap_or_default();
-    check_crc(path, "extents", table_offset, header.extents_crc, padded)?;
-    let table_len = header.extent_count as usize * EXTENT_LEN;
-    let defect = |defect| SegmentError::Defect { path: path.to_owned(), defect };
-    let Some((table, padding)) = padded.split_at_checked(table_len) else {
-        let offset = header.data_offset;
-        return Err(defect(Defect::new("extents", offset, "a whole table", padded.len())));
-    };
-    let page_count = header.identity.page_count();
-    let (extents, end) =
-        decode_all(table, table_offset, header.extent_count, header.data_offset, page_count)
-            .map_err(defect)?;
-    // A slice's comparison is much faster than a loop over its bytes.
-    let zero = ZERO_PAGE.get(..padding.len()) == Some(padding);
-    let at = table_offset + table_len as u64;
-    check(zero, "padding after the extents", at, "zeros", "others").map_err(defect)?;
-    let index_offset = header.index_offset;
-    check(index_offset == end, "index offset", 120, end, index_offset).map_err(defect)?;
-    Ok(extents)
+    check(expected == found, "file length", 152, expected, found)?;
+    let (expected, found) = (record.codec.to_tag(), header.codec.to_tag());
+    check(expected == found, "compression", 100, expected, found)
 }
 
 fn check_crc(
     path: &Path,
-    part: &'static str,
-    offset: u64,
+    name: &'static str,
     expected: u32,
     bytes: &[u8],
+    range: &Range<u64>,
 ) -> Result<(), SegmentError> {
-    let found = crc32(bytes);
+    let found = crc32(part(bytes, range.start, range.end - range.start).unwrap_or_default());
     if found == expected {
         return Ok(());
     }
-    Err(SegmentError::Checksum { path: path.to_owned(), part, offset, expected, found })
+    let (path, offset) = (path.to_owned(), range.start);
+    Err(SegmentError::Checksum { path, part: name, offset, expected, found })
 }

@@ -1,5 +1,5 @@
 //! Writing a segment, in four steps, each a type, so that none can be left out: a
-//! `SegmentWriter` takes pages; `finish` writes index, notes and, last of all, the header;
+//! `SegmentWriter` takes pages; `finish` writes tables, notes and, last of all, the header;
 //! `FinishedSegment::sync` gives the record that a manifest needs.
 //!
 //! Invariant: nothing reads the file before the manifest names it, so a failure at any point
@@ -7,50 +7,51 @@
 
 use super::{
     codec::Encoder,
-    extent::{Extent, check_run, find},
-    header::{HEADER_LEN, SegmentHeader, data_offset, stored_crc},
-    identity::Identity,
+    extent::{Extent, check_run, encode_runs, find, lay_out},
+    frame::{PLACE_LEN, Slot},
+    header::{DATA_OFFSET, HEADER_LEN, Layout, SegmentHeader, stored_crc},
     index::{ENTRY_LEN, IndexEntry, page_of},
     manifest::SegmentRecord,
-    names::{SegmentKind, SegmentNumber},
+    names::SegmentKind,
+    packing::Packing,
+    segment_info::{SegmentInfo, SegmentSummary, Summed, WriteError, Written, full_or, io_error},
+    segment_reader::SegmentReader,
 };
 use crate::{
-    base::{PAGE_SIZE, PageIndex, PageRun, crc32},
+    base::{Digest, PAGE_SIZE, PageIndex, PageRun, RunSet, crc32, digest_seeded},
     os::{Dir, File},
 };
-use std::{
-    io,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 /// A page of nothing.
 pub(super) static ZERO_PAGE: [u8; PAGE_SIZE] = [0; PAGE_SIZE];
 
-/// What a segment is to be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SegmentInfo {
-    /// The heap that it belongs to.
-    pub identity: Identity,
-    /// Its number.
-    pub number: SegmentNumber,
-    /// The segment that it applies to, if it is a delta; `None` makes it a full one.
-    pub parent: Option<SegmentNumber>,
-    /// The snapshot that it completes.
-    pub snapshot: u64,
-    /// When the heap was frozen: nanoseconds since 1970.
-    pub frozen_at: u64,
-    /// Operations that the heap had seen by then.
-    pub operations: u64,
-}
-
 /// A segment that takes pages.
 #[derive(Debug)]
 pub struct SegmentWriter<F> {
-    file: F,
-    path: PathBuf,
+    pub(super) file: F,
+    pub(super) path: PathBuf,
     header: SegmentHeader,
-    extents: Vec<Extent>,
-    index: Vec<[u8; ENTRY_LEN]>,
+    runs: Vec<PageRun>,
+    pub(super) body: Body,
+    pub(super) saved: Vec<Saved>,
+    zeros: Vec<PageRun>,
+}
+
+/// How pages get into the file.
+#[derive(Debug)]
+pub(super) enum Body {
+    /// Each in its own place.
+    Placed(Vec<Extent>),
+    /// As they come.
+    Packed(Packing),
+}
+
+/// A saved page: its entry, and in a packed segment its place.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Saved {
+    pub(super) entry: [u8; ENTRY_LEN],
+    pub(super) place: [u8; PLACE_LEN],
 }
 
 /// A segment with all its bytes, not yet durable.
@@ -61,77 +62,10 @@ pub struct FinishedSegment<F> {
     summary: SegmentSummary,
 }
 
-/// What was written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SegmentSummary {
-    /// What a manifest has to know.
-    pub record: SegmentRecord,
-    /// Pages saved.
-    pub pages: u64,
-    /// Bytes written: pages, and everything around them.
-    pub bytes: u64,
-}
-
-/// What one call wrote.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Written {
-    /// Pages that went to the file.
-    pub pages: u64,
-    /// Pages that were all zero, and stay holes.
-    pub zero_pages: u64,
-    /// Made of the pages' numbers and digests: two that are equal are taken to mean that no byte
-    /// of the same pages differs.
-    pub fingerprint: u128,
-}
-
-/// Why a segment could not be written. It is to be abandoned: never retried, but removed.
-#[derive(Debug, thiserror::Error)]
-pub enum WriteError {
-    /// The file system refused.
-    #[error("cannot {action} {}: {source}", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What was tried.
-        action: &'static str,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The extents overlap, fall, are empty, too many, or pass the arena's end.
-    #[error("{}: extent of {} pages from {} on: expected {expected}", path.display(),
-        found.count, found.first.0)]
-    Extents {
-        /// The file.
-        path: PathBuf,
-        /// What was asked of the run.
-        expected: String,
-        /// The run.
-        found: PageRun,
-    },
-    /// Pages that lie in no extent, or bytes that are no whole pages.
-    #[error("{}: {len} bytes from page {} on are not whole pages of one extent",
-        path.display(), first.0)]
-    Misplaced {
-        /// The file.
-        path: PathBuf,
-        /// The first page.
-        first: PageIndex,
-        /// The bytes' length.
-        len: usize,
-    },
-    /// A page was written twice.
-    #[error("{}: page {} was written twice", path.display(), page.0)]
-    Twice {
-        /// The file.
-        path: PathBuf,
-        /// The page.
-        page: PageIndex,
-    },
-}
-
 impl<F: File> SegmentWriter<F> {
-    /// Creates the file, which states the contents of all pages of `runs`: those that are not
-    /// written are zero.
+    /// Creates the file. The snapshot that the segment completes is made up of the pages of
+    /// `runs`: all others are zero. Of these, a full segment has those that are written, and the
+    /// others are zero; in a delta the others are as they were.
     ///
     /// # Errors
     /// [`WriteError`]; a file that was created stays, for the caller to remove.
@@ -143,114 +77,251 @@ impl<F: File> SegmentWriter<F> {
         let kind = if info.parent.is_some() { SegmentKind::Delta } else { SegmentKind::Full };
         let name = info.number.file_name(kind);
         let path = dir.path_of(&name);
-        let extents = lay_out(runs, info.identity.page_count(), &path)?;
-        let header = first_header(info, kind, &extents);
+        if !info.compression.is_supported() {
+            return Err(WriteError::Compression { path });
+        }
+        check_runs(runs, info.identity.page_count(), &path)?;
+        let mut header = first_header(info, kind, runs);
         let file = dir.create(&name).map_err(|source| io_error(&path, "create", source))?;
-        // The holes must be there even if nothing is written after them.
-        file.set_len(header.index_offset).map_err(|source| io_error(&path, "extend", source))?;
-        Ok(Self { file, path, header, extents, index: Vec::new() })
+        let body = if header.layout() == Layout::Packed {
+            Body::Packed(Packing::new(info.compression))
+        } else {
+            let (extents, end) = lay_out(runs);
+            header.tables_offset = end;
+            // The holes must be there even if nothing is written after them.
+            file.set_len(end).map_err(|source| io_error(&path, "extend", source))?;
+            Body::Placed(extents)
+        };
+        let runs = runs.to_vec();
+        Ok(Self { file, path, header, runs, body, saved: Vec::new(), zeros: Vec::new() })
     }
 
-    /// Writes consecutive pages from `first` on, all of one extent, with as few calls as the
-    /// zero pages among them allow. Best in rising order; any order is sound.
+    /// Writes consecutive pages from `first` on, all of one run. Those that are zero are not
+    /// saved; a delta states them to be so. Best in rising order; any order is sound.
     ///
     /// # Errors
     /// [`WriteError`]; the segment is then to be abandoned.
     pub fn write_pages(&mut self, first: PageIndex, bytes: &[u8]) -> Result<Written, WriteError> {
         let (pages, odd) = bytes.as_chunks::<PAGE_SIZE>();
         let count = u32::try_from(pages.len()).unwrap_or(u32::MAX);
-        let extent = find(&self.extents, first).filter(|extent| {
-            let end = u64::from(first.0) + u64::from(count);
-            odd.is_empty() && end <= extent.run.pages().end
-        });
-        let Some(extent) = extent.copied() else {
-            let path = self.path.clone();
-            return Err(WriteError::Misplaced { path, first, len: bytes.len() });
-        };
+        if !odd.is_empty() || u64::from(first.0) + u64::from(count) > 1 << 32 {
+            return Err(self.misplaced(first, bytes.len()));
+        }
         let mut written = Written::default();
+        let seed = self.header.identity.digest_seed();
+        let mut next = first.0;
         for run in pages.chunk_by(|left, right| (*left == ZERO_PAGE) == (*right == ZERO_PAGE)) {
-            let page = PageIndex(first.0 + written.total());
+            let first = PageIndex(next);
             if run.first() == Some(&ZERO_PAGE) {
+                let count = u32::try_from(run.len()).unwrap_or(u32::MAX);
+                self.state_zero(PageRun { first, count });
                 written.zero_pages += run.len() as u64;
             } else {
-                let fingerprint = self.save(page, extent.offset_of(page), run)?;
-                written.fingerprint = written.fingerprint.wrapping_add(fingerprint);
+                let digest = |page: &[u8; PAGE_SIZE]| digest_seeded(page, seed);
+                let summed = (next..).zip(run);
+                let summed: Vec<Summed> = summed
+                    .map(|(page, bytes)| Summed { page: PageIndex(page), digest: digest(bytes) })
+                    .collect();
+                self.write(&summed, run.as_flattened())?;
                 written.pages += run.len() as u64;
             }
+            next = next.wrapping_add(u32::try_from(run.len()).unwrap_or(u32::MAX));
         }
         Ok(written)
     }
 
-    /// Writes index and notes, and then the header: the file is complete. The notes are bytes
+    /// Writes pages, none of them zero, whose bytes lie one after the other in `bytes`.
+    ///
+    /// # Errors
+    /// [`WriteError`]; the segment is then to be abandoned.
+    pub fn write(&mut self, summed: &[Summed], bytes: &[u8]) -> Result<(), WriteError> {
+        let Some(&Summed { page: first, .. }) = summed.first() else { return Ok(()) };
+        let (pages, odd) = bytes.as_chunks::<PAGE_SIZE>();
+        if !odd.is_empty() || pages.len() != summed.len() {
+            return Err(self.misplaced(first, bytes.len()));
+        }
+        let slots = match &mut self.body {
+            Body::Placed(_) => {
+                self.place(summed, pages)?;
+                Vec::new()
+            }
+            Body::Packed(packing) => {
+                let digests: Vec<Digest> = summed.iter().map(|summed| summed.digest).collect();
+                packing.write(&self.file, &digests, pages).map_err(|source| {
+                    let end = packing.end();
+                    full_or(&self.path, "write", end, bytes.len() as u64, source)
+                })?
+            }
+        };
+        let mut slots = slots.into_iter();
+        for (&Summed { page, digest }, bytes) in summed.iter().zip(pages) {
+            let entry = IndexEntry::of(page, bytes, digest).to_bytes();
+            let place = slots.next().map_or([0; PLACE_LEN], Slot::to_bytes);
+            self.saved.push(Saved { entry, place });
+        }
+        Ok(())
+    }
+
+    /// Copies consecutive saved pages of another segment, which lie there in a row, from the
+    /// entry at `place` on: within the kernel if it can. `false`: they are compressed, or this
+    /// segment compresses, and nothing was done.
+    pub(super) fn copy_pages(
+        &mut self,
+        source: &SegmentReader<F>,
+        place: usize,
+        count: usize,
+    ) -> Result<bool, WriteError> {
+        let Some(from) = source.offset_of(place) else { return Ok(false) };
+        let entries: Vec<IndexEntry> =
+            (place..place + count).filter_map(|place| source.index().get(place)).collect();
+        let Some(first) = entries.first() else { return Ok(false) };
+        let len = (entries.len() * PAGE_SIZE) as u64;
+        let digests: Vec<Digest> = entries.iter().map(|entry| entry.digest).collect();
+        let (to, slots) = match &mut self.body {
+            Body::Placed(_) => (self.offset_of(first.page, count)?, Vec::new()),
+            Body::Packed(packing) => match packing.take_copied(&digests) {
+                Some(taken) => taken,
+                None => return Ok(false),
+            },
+        };
+        self.file
+            .copy_from(to, source.file(), from, len)
+            .map_err(|source| full_or(&self.path, "copy to", to, len, source))?;
+        let mut slots = slots.into_iter();
+        for entry in entries {
+            let place = slots.next().map_or([0; PLACE_LEN], Slot::to_bytes);
+            self.saved.push(Saved { entry: entry.to_bytes(), place });
+        }
+        Ok(true)
+    }
+
+    /// States that pages are zero. A full segment needs not be told.
+    pub fn state_zero(&mut self, run: PageRun) {
+        if self.header.kind == SegmentKind::Delta && run.count > 0 {
+            self.zeros.push(run);
+        }
+    }
+
+    /// Pages saved so far.
+    #[must_use]
+    pub fn pages(&self) -> u64 {
+        self.saved.len() as u64
+    }
+
+    /// Writes tables and notes, and then the header: the file is complete. The notes are bytes
     /// that whoever writes snapshots keeps with them; the format gives them no meaning.
     ///
     /// # Errors
     /// [`WriteError`]; the segment is then to be abandoned.
     pub fn finish(mut self, notes: &[u8]) -> Result<FinishedSegment<F>, WriteError> {
-        self.sort_index()?;
-        let index = self.index.as_flattened();
+        self.sort()?;
+        if let Body::Packed(packing) = &mut self.body {
+            let flushed = packing.flush(&self.file);
+            self.header.tables_offset = packing.end();
+            flushed.map_err(|source| io_error(&self.path, "write", source))?;
+        }
+        let tables = self.tables();
         let header = &mut self.header;
-        header.page_count = self.index.len() as u64;
-        header.index_crc = crc32(index);
-        header.notes_offset = header.index_offset + index.len() as u64;
+        header.page_count = self.saved.len() as u64;
+        header.tables_crc = crc32(&tables);
+        header.notes_offset = header.tables_offset + tables.len() as u64;
         header.notes_len = notes.len() as u64;
         header.notes_crc = crc32(notes);
         header.file_len = header.notes_offset + header.notes_len;
-        let mut table = encode_table(&self.extents, header.data_offset);
-        header.extents_crc = crc32(&table[HEADER_LEN..]);
-        table[..HEADER_LEN].copy_from_slice(&self.header.encode());
-        self.write(self.header.index_offset, index)?;
-        self.write(self.header.notes_offset, notes)?;
-        self.write(0, &table)?;
-        let summary = self.summary(&table);
+        let mut first_page = self.header.encode();
+        let header_crc = first_page.first_chunk::<HEADER_LEN>().map_or(0, stored_crc);
+        first_page.resize(PAGE_SIZE, 0);
+        self.write_at(self.header.tables_offset, &tables)?;
+        self.write_at(self.header.notes_offset, notes)?;
+        self.write_at(0, &first_page)?;
+        let summary = self.summary(header_crc);
         Ok(FinishedSegment { file: self.file, path: self.path, summary })
     }
 
-    fn save(
-        &mut self,
-        first: PageIndex,
-        offset: u64,
-        pages: &[[u8; PAGE_SIZE]],
-    ) -> Result<u128, WriteError> {
-        self.write(offset, pages.as_flattened())?;
-        let mut fingerprint = 0_u128;
-        for (number, page) in (first.0..).zip(pages) {
-            let entry = IndexEntry::of(PageIndex(number), page);
-            let place = u128::from(number) << 1 | 1;
-            fingerprint = fingerprint.wrapping_add(entry.digest.0.wrapping_mul(place));
-            self.index.push(entry.to_bytes());
+    /// Index, places, frames, zero runs and runs. Counts of the header are set here.
+    fn tables(&mut self) -> Vec<u8> {
+        let mut encoder = Encoder::default();
+        self.saved.iter().for_each(|saved| encoder.raw(&saved.entry));
+        if let Body::Packed(packing) = &self.body {
+            self.saved.iter().for_each(|saved| encoder.raw(&saved.place));
+            encoder.raw(&packing.table());
+            self.header.frame_count = count(packing.frames().len());
         }
-        Ok(fingerprint)
+        let runs = RunSet::of(self.runs.iter().copied());
+        let zeros = RunSet::of(std::mem::take(&mut self.zeros)).and(&runs);
+        let zeros: Vec<PageRun> = zeros.iter().collect();
+        self.header.zero_count = count(zeros.len());
+        encode_runs(&zeros, &mut encoder);
+        encode_runs(&self.runs, &mut encoder);
+        encoder.into_bytes()
     }
 
-    fn sort_index(&mut self) -> Result<(), WriteError> {
-        if !self.index.is_sorted_by_key(page_of) {
-            self.index.sort_unstable_by_key(page_of);
+    /// Writes each run of consecutive pages where it belongs.
+    fn place(&self, summed: &[Summed], pages: &[[u8; PAGE_SIZE]]) -> Result<(), WriteError> {
+        let mut at = 0;
+        for run in summed.chunk_by(|left, right| left.page.0.checked_add(1) == Some(right.page.0)) {
+            let first = run[0].page;
+            let bytes = pages[at..at + run.len()].as_flattened();
+            self.write_at(self.offset_of(first, run.len())?, bytes)?;
+            at += run.len();
         }
-        match self.index.windows(2).find(|pair| page_of(&pair[0]) == page_of(&pair[1])) {
+        Ok(())
+    }
+
+    /// Where consecutive pages belong in a placed segment.
+    pub(super) fn offset_of(&self, first: PageIndex, count: usize) -> Result<u64, WriteError> {
+        let Body::Placed(extents) = &self.body else { return Ok(0) };
+        let extent = find(extents, first);
+        let end = u64::from(first.0) + count as u64;
+        match extent.filter(|extent| end <= extent.run.pages().end) {
+            Some(extent) => Ok(extent.offset_of(first)),
+            None => Err(self.misplaced(first, count * PAGE_SIZE)),
+        }
+    }
+
+    fn sort(&mut self) -> Result<(), WriteError> {
+        let page = |saved: &Saved| page_of(&saved.entry);
+        if !self.saved.is_sorted_by_key(page) {
+            self.saved.sort_unstable_by_key(page);
+        }
+        if let Some(pair) = self.saved.windows(2).find(|pair| page(&pair[0]) == page(&pair[1])) {
+            return Err(WriteError::Twice { path: self.path.clone(), page: page(&pair[0]) });
+        }
+        if self.header.layout() == Layout::Placed {
+            return Ok(());
+        }
+        let runs = RunSet::of(self.runs.iter().copied());
+        match self.saved.iter().map(page).find(|&page| !runs.contains(page)) {
             None => Ok(()),
-            Some(pair) => {
-                Err(WriteError::Twice { path: self.path.clone(), page: page_of(&pair[0]) })
-            }
+            Some(page) => Err(self.misplaced(page, PAGE_SIZE)),
         }
     }
 
-    fn write(&self, offset: u64, bytes: &[u8]) -> Result<(), WriteError> {
+    fn misplaced(&self, first: PageIndex, len: usize) -> WriteError {
+        WriteError::Misplaced { path: self.path.clone(), first, len }
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), WriteError> {
         if bytes.is_empty() {
             return Ok(());
         }
-        self.file.write_at(offset, bytes).map_err(|source| io_error(&self.path, "write", source))
+        let len = bytes.len() as u64;
+        let written = self.file.write_at(offset, bytes);
+        written.map_err(|source| full_or(&self.path, "write", offset, len, source))
     }
 
-    fn summary(&self, table: &[u8]) -> SegmentSummary {
-        let SegmentHeader { number, kind, file_len, page_count: pages, index_offset, .. } =
-            self.header;
-        let header_crc = table.first_chunk().map_or(0, stored_crc);
-        let around = table.len() as u64 + (file_len - index_offset);
+    fn summary(&self, header_crc: u32) -> SegmentSummary {
+        let SegmentHeader {
+            number, kind, codec, file_len, page_count: pages, tables_offset, ..
+        } = self.header;
+        let data = match &self.body {
+            Body::Placed(_) => pages * PAGE_SIZE as u64,
+            Body::Packed(_) => tables_offset - DATA_OFFSET,
+        };
         SegmentSummary {
-            record: SegmentRecord { number, kind, file_len, header_crc },
+            record: SegmentRecord { number, kind, codec, file_len, header_crc },
             pages,
-            bytes: pages * PAGE_SIZE as u64 + around,
+            bytes: data + DATA_OFFSET + (file_len - tables_offset),
         }
     }
 }
@@ -261,49 +332,27 @@ impl<F: File> FinishedSegment<F> {
     /// # Errors
     /// [`WriteError::Io`]: the file is lost, and a second try would prove nothing.
     pub fn sync(self) -> Result<SegmentSummary, WriteError> {
-        self.file.sync().map_err(|source| io_error(&self.path, "sync", source))?;
+        let len = self.summary.record.file_len;
+        self.file.sync().map_err(|source| full_or(&self.path, "sync", len, 0, source))?;
         Ok(self.summary)
     }
 }
 
-impl Written {
-    /// What both calls wrote.
-    #[must_use]
-    pub fn and(self, other: Self) -> Self {
-        Self {
-            pages: self.pages + other.pages,
-            zero_pages: self.zero_pages + other.zero_pages,
-            fingerprint: self.fingerprint.wrapping_add(other.fingerprint),
-        }
-    }
-
-    fn total(self) -> u32 {
-        u32::try_from(self.pages + self.zero_pages).unwrap_or(u32::MAX)
-    }
-}
-
-/// One run after the other, from the first page boundary after the table on.
-fn lay_out(runs: &[PageRun], page_count: u64, path: &Path) -> Result<Vec<Extent>, WriteError> {
-    let count = u32::try_from(runs.len()).unwrap_or(u32::MAX);
-    let (mut above, mut offset) = (0, data_offset(count));
-    let mut extents = Vec::with_capacity(runs.len());
-    for &run in runs {
-        check_run(run, above, page_count).map_err(|expected| WriteError::Extents {
+fn check_runs(runs: &[PageRun], page_count: u64, path: &Path) -> Result<(), WriteError> {
+    let mut above = 0;
+    for &found in runs {
+        check_run(found, above, page_count).map_err(|expected| WriteError::Runs {
             path: path.to_owned(),
             expected,
-            found: run,
+            found,
         })?;
-        extents.push(Extent { run, offset });
-        above = run.pages().end;
-        offset += run.byte_len() as u64;
+        above = found.pages().end;
     }
-    Ok(extents)
+    Ok(())
 }
 
 /// The header, with what is known before the first page.
-fn first_header(info: &SegmentInfo, kind: SegmentKind, extents: &[Extent]) -> SegmentHeader {
-    let extent_count = u32::try_from(extents.len()).unwrap_or(u32::MAX);
-    let data_offset = data_offset(extent_count);
+fn first_header(info: &SegmentInfo, kind: SegmentKind, runs: &[PageRun]) -> SegmentHeader {
     SegmentHeader {
         identity: info.identity,
         number: info.number,
@@ -312,38 +361,30 @@ fn first_header(info: &SegmentInfo, kind: SegmentKind, extents: &[Extent]) -> Se
         frozen_at: info.frozen_at,
         operations: info.operations,
         kind,
-        extent_count,
-        extents_crc: 0,
-        data_offset,
-        index_offset: extents.last().map_or(data_offset, |last| last.file_range().end),
+        codec: info.compression.codec(),
+        run_count: count(runs.len()),
+        frame_count: 0,
+        zero_count: 0,
+        tables_crc: 0,
         page_count: 0,
-        index_crc: 0,
-        notes_crc: 0,
+        tables_offset: DATA_OFFSET,
         notes_offset: 0,
         notes_len: 0,
         file_len: 0,
+        notes_crc: 0,
     }
 }
 
-/// Everything up to the data: room for the header, the extents, and zeros.
-fn encode_table(extents: &[Extent], data_offset: u64) -> Vec<u8> {
-    let mut encoder = Encoder::default();
-    encoder.zero_to(HEADER_LEN);
-    for extent in extents {
-        extent.encode(&mut encoder);
-    }
-    encoder.zero_to(encoder.len().next_multiple_of(PAGE_SIZE));
-    debug_assert_eq!(encoder.len() as u64, data_offset);
-    encoder.into_bytes()
-}
-
-fn io_error(path: &Path, action: &'static str, source: io::Error) -> WriteError {
-    WriteError::Io { path: path.to_owned(), action, source }
+fn count(len: usize) -> u32 {
+    u32::try_from(len).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{super::identity::tests::identity, *};
+    use super::{
+        super::{compression::Compression, identity::tests::identity, names::SegmentNumber},
+        *,
+    };
     use crate::os::sim::SimDir;
 
     fn info() -> SegmentInfo {
@@ -354,7 +395,12 @@ mod tests {
             snapshot: 1,
             frozen_at: 2,
             operations: 3,
+            compression: Compression::None,
         }
+    }
+
+    fn delta(compression: Compression) -> SegmentInfo {
+        SegmentInfo { parent: Some(1), snapshot: 2, compression, ..info() }
     }
 
     fn run(first: u32, count: u32) -> PageRun {
@@ -375,28 +421,44 @@ mod tests {
         assert_eq!(dir.log().len() - before, 2);
         let summary = writer.finish(b"notes").unwrap().sync().unwrap();
         assert_eq!(summary.pages, 3);
-        assert_eq!(summary.bytes, 4096 + 3 * 4096 + 3 * 24 + 5);
-        assert_eq!(summary.record.file_len, 4096 + 6 * 4096 + 3 * 24 + 5);
+        assert_eq!(summary.bytes, 4096 + 3 * 4096 + 3 * 24 + 8 + 5);
+        assert_eq!(summary.record.file_len, 4096 + 6 * 4096 + 3 * 24 + 8 + 5);
         assert_eq!(dir.get("0000000001.full").unwrap().len() as u64, summary.record.file_len);
     }
 
     #[test]
-    fn fingerprints_tell_contents_and_places_apart() {
-        let dir = SimDir::new();
-        let mut writer = SegmentWriter::create(&dir, &info(), &[run(0, 9)]).unwrap();
-        let mut write = |first, fills: &[u8]| {
-            writer.write_pages(PageIndex(first), &pages(fills)).unwrap().fingerprint
-        };
-        let whole = write(0, &[1, 2, 0, 3]);
-        let parts = write(0, &[1]).wrapping_add(write(1, &[2, 0])).wrapping_add(write(3, &[3]));
-        assert_eq!(whole, parts);
-        for fills in [[2, 1, 0, 3], [1, 2, 3, 0], [1, 2, 0, 4], [0, 2, 0, 3]] {
-            assert_ne!(write(0, &fills), whole, "{fills:?}");
+    fn equal_pages_are_packed_once() {
+        for compression in [Compression::None, Compression::Lz4] {
+            let dir = SimDir::new();
+            let mut writer =
+                SegmentWriter::create(&dir, &delta(compression), &[run(0, 99)]).unwrap();
+            writer.write_pages(PageIndex(3), &pages(&[1, 1, 2, 0, 1])).unwrap();
+            writer.write_pages(PageIndex(20), &pages(&[2])).unwrap();
+            let summary = writer.finish(b"").unwrap().sync().unwrap();
+            assert_eq!(summary.pages, 5);
+            let tables = 5 * 32 + 16 + 8 + 8;
+            let data = summary.bytes - 4096 - tables;
+            assert_eq!(summary.record.file_len, summary.bytes);
+            match compression {
+                Compression::None => assert_eq!(data, 2 * 4096),
+                _ => assert!(data < 200, "{data}"),
+            }
         }
     }
 
     #[test]
-    fn pages_go_into_extents_only() {
+    fn a_full_disk_says_what_was_needed() {
+        let dir = SimDir::new();
+        let mut writer = SegmentWriter::create(&dir, &info(), &[run(10, 6)]).unwrap();
+        let fault = crate::os::sim::Fault { after: 0, errno: libc::ENOSPC, lasting: true };
+        dir.fail(Some(fault));
+        let error = writer.write_pages(PageIndex(11), &pages(&[1, 2])).unwrap_err();
+        let WriteError::Full { written, needed, .. } = error else { panic!("{error}") };
+        assert_eq!((written, needed), (8192, 16384));
+    }
+
+    #[test]
+    fn pages_go_into_runs_only() {
         let dir = SimDir::new();
         let mut writer = SegmentWriter::create(&dir, &info(), &[run(10, 2), run(12, 2)]).unwrap();
         for (first, bytes) in
@@ -418,10 +480,10 @@ mod tests {
     }
 
     #[test]
-    fn extents_must_rise_and_fit() {
+    fn runs_must_rise_and_fit() {
         for runs in [[run(5, 1), run(4, 1)], [run(4, 2), run(5, 1)], [run(4, 0), run(5, 1)]] {
             let refused = SegmentWriter::create(&SimDir::new(), &info(), &runs);
-            assert!(matches!(refused, Err(WriteError::Extents { .. })));
+            assert!(matches!(refused, Err(WriteError::Runs { .. })));
         }
     }
 }

@@ -1,13 +1,12 @@
 //! Checking a segment's pages: the saved ones by CRC-32, the others by being zero.
 //!
-//! A page that is not in the index must read as zero, since mapping its extent exposes it. A
-//! short gap is read; of a long one the file system is asked where data begin, and only these
-//! are read, so that the holes of a sparse file cost nothing.
+//! In a placed segment a page that is not in the index must read as zero, since mapping its run
+//! exposes it. A short gap is read; of a long one the file system is asked where data begin, and
+//! only these are read, so that the holes of a sparse file cost nothing.
 
 use super::{
-    extent::Extent,
-    segment_reader::{SegmentError, SegmentReader},
-    segment_writer::ZERO_PAGE,
+    by_frame::ByFrame, extent::Extent, header::Layout, segment_error::SegmentError,
+    segment_reader::SegmentReader, segment_writer::ZERO_PAGE,
 };
 use crate::{
     base::{PAGE_SIZE, PageIndex, PageRun, crc32},
@@ -15,7 +14,7 @@ use crate::{
 };
 use std::{
     ops::Range,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     thread,
 };
 
@@ -51,47 +50,96 @@ impl<F: File> SegmentReader<F> {
     /// # Errors
     /// [`SegmentError`] for the first page in the file that is damaged.
     pub fn verify(&self) -> Result<VerifyReport, SegmentError> {
-        let pieces = cut(self.extents());
-        let next = AtomicUsize::new(0);
-        let pages = self.index().len() as u64;
-        if pages <= u64::from(PIECE_PAGES) {
-            return self.verify_pieces(&pieces, &next).map_err(|(_, error)| error);
+        self.verify_watched(&|_| true).map(Option::unwrap_or_default)
+    }
+
+    /// As [`SegmentReader::verify`]; after each piece of at most 64 MiB, `watch` is told how many
+    /// pages it had. It may take its time, and ends the work by answering `false`; then there is
+    /// no report.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn verify_watched(
+        &self,
+        watch: &(dyn Fn(u64) -> bool + Sync),
+    ) -> Result<Option<VerifyReport>, SegmentError> {
+        match self.header().layout() {
+            Layout::Placed => {
+                let pieces = cut(self.extents());
+                self.verify_all(&pieces, watch, |piece| self.verify_piece(piece))
+            }
+            Layout::Packed => {
+                let by_frame = ByFrame::of(self);
+                let pieces = ByFrame::pieces(self.frames(), PIECE_PAGES);
+                self.verify_all(&pieces, watch, |piece| self.verify_frames(&by_frame, piece))
+            }
         }
-        let (mine, theirs) = thread::scope(|scope| {
-            let help = thread::Builder::new()
-                .name("stillheap-verify".to_owned())
-                .spawn_scoped(scope, || self.verify_pieces(&pieces, &next));
-            let mine = self.verify_pieces(&pieces, &next);
-            // Without a thread, this one has done it all. A panic is passed on.
-            let theirs = help.map_or(Ok(VerifyReport::default()), |help| {
-                help.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-            });
-            (mine, theirs)
-        });
+    }
+
+    /// Takes pieces, in rising order, until there are none or one is damaged. Of two threads'
+    /// errors the lower piece's is the file's first.
+    fn verify_all<P: Sync>(
+        &self,
+        pieces: &[P],
+        watch: &(dyn Fn(u64) -> bool + Sync),
+        check: impl Fn(&P) -> Result<VerifyReport, SegmentError> + Sync,
+    ) -> Result<Option<VerifyReport>, SegmentError> {
+        let (next, go_on) = (AtomicUsize::new(0), AtomicBool::new(true));
+        let work = || {
+            let mut report = VerifyReport::default();
+            // Relaxed: the counter only deals out pieces, which were there before the threads.
+            while go_on.load(Ordering::Relaxed) {
+                let place = next.fetch_add(1, Ordering::Relaxed);
+                let Some(piece) = pieces.get(place) else { break };
+                let checked = check(piece).map_err(|error| (place, error))?;
+                report.add(checked);
+                if !watch(checked.pages) {
+                    go_on.store(false, Ordering::Relaxed);
+                }
+            }
+            Ok(report)
+        };
+        let alone = self.index().len() <= PIECE_PAGES as usize;
+        let (mine, theirs) =
+            if alone { (work(), Ok(VerifyReport::default())) } else { both(&work) };
         match (mine, theirs) {
             (Ok(mut report), Ok(other)) => {
                 report.add(other);
-                Ok(report)
+                Ok(go_on.into_inner().then_some(report))
             }
             (Err(left), Err(right)) => Err(if left.0 < right.0 { left.1 } else { right.1 }),
             (Err((_, error)), Ok(_)) | (Ok(_), Err((_, error))) => Err(error),
         }
     }
 
-    /// Takes pieces, in rising order, until there are none or one is damaged; then its place
-    /// comes with the error. So of two threads' errors the lower one is the file's first.
-    fn verify_pieces(
+    /// Checks the pages of some frames.
+    fn verify_frames(
         &self,
-        pieces: &[Extent],
-        next: &AtomicUsize,
-    ) -> Result<VerifyReport, (usize, SegmentError)> {
+        by_frame: &ByFrame,
+        frames: &Range<usize>,
+    ) -> Result<VerifyReport, SegmentError> {
         let mut report = VerifyReport::default();
-        loop {
-            // Relaxed: the counter only deals out pieces, which were there before the threads.
-            let place = next.fetch_add(1, Ordering::Relaxed);
-            let Some(piece) = pieces.get(place) else { return Ok(report) };
-            report.add(self.verify_piece(piece).map_err(|error| (place, error))?);
+        let mut buffer = Vec::new();
+        for number in frames.clone() {
+            let Some(frame) = self.frames().get(number) else { break };
+            let pages = self.frame_pages(frame, &mut buffer)?;
+            for &place in by_frame.places(number) {
+                let place = place as usize;
+                let (Some(entry), Some(slot)) = (self.index().get(place), self.slot_of(place))
+                else {
+                    continue;
+                };
+                let start = slot.slot as usize * PAGE_SIZE;
+                let found = crc32(&pages[start..start + PAGE_SIZE]);
+                if found != entry.crc {
+                    let (path, page, expected) = (self.path().to_owned(), entry.page, entry.crc);
+                    let offset = frame.offset + start as u64;
+                    return Err(SegmentError::Page { path, page, offset, expected, found });
+                }
+                report.pages += 1;
+            }
         }
+        Ok(report)
     }
 
     fn verify_piece(&self, piece: &Extent) -> Result<VerifyReport, SegmentError> {
@@ -102,7 +150,7 @@ impl<F: File> SegmentReader<F> {
             let number = u64::from(entry.page.0);
             report.add(self.verify_gap(piece, zero_from..number)?);
             let offset = piece.offset_of(entry.page);
-            let found = crc32(self.part(offset, PAGE_SIZE as u64));
+            let found = crc32(self.part(&(offset..offset + PAGE_SIZE as u64)));
             if found != entry.crc {
                 let (path, page) = (self.path().to_owned(), entry.page);
                 return Err(SegmentError::Page { path, page, offset, expected: entry.crc, found });
@@ -141,7 +189,7 @@ impl<F: File> SegmentReader<F> {
     }
 
     fn check_zero(&self, page: u64, offset: u64) -> Result<(), SegmentError> {
-        let bytes = self.part(offset, PAGE_SIZE as u64);
+        let bytes = self.part(&(offset..offset + PAGE_SIZE as u64));
         if *bytes == ZERO_PAGE {
             return Ok(());
         }
@@ -153,6 +201,22 @@ impl<F: File> SegmentReader<F> {
             found: bytes.get(place).copied().unwrap_or(0),
         })
     }
+}
+
+type Checked = Result<VerifyReport, (usize, SegmentError)>;
+
+/// Has two threads do the work.
+fn both(work: &(impl Fn() -> Checked + Sync)) -> (Checked, Checked) {
+    thread::scope(|scope| {
+        let name = "stillheap-verify".to_owned();
+        let help = thread::Builder::new().name(name).spawn_scoped(scope, work);
+        let mine = work();
+        // Without a thread, this one has done it all. A panic is passed on.
+        let theirs = help.map_or(Ok(VerifyReport::default()), |help| {
+            help.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        });
+        (mine, theirs)
+    })
 }
 
 /// The extents in pieces of at most [`PIECE_PAGES`].

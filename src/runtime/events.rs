@@ -1,6 +1,7 @@
 //! What a heap tells its user besides results: events, and why a snapshot failed.
 
 use crate::runtime::StillInfo;
+use crate::snapshot::Compacted;
 use std::fmt;
 use std::sync::Arc;
 
@@ -19,6 +20,28 @@ pub enum Event {
         /// What is wrong with it.
         reason: String,
     },
+    /// Segments have been merged into one, in the background.
+    Compacted(Compacted),
+    /// Segments could not be merged. All snapshots are as they were, and it is tried again.
+    CompactionFailed {
+        /// Why.
+        reason: String,
+    },
+    /// A snapshot in the directory is damaged; the one that this process works on is not.
+    SnapshotDamaged {
+        /// Its number.
+        number: u64,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The snapshot that was mapped before it was verified is damaged. The process ends when the
+    /// callback returns, and the next opening restores an older snapshot.
+    Damaged {
+        /// Its number.
+        number: u64,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The system gives no huge pages, so that freezes take longer: some microseconds for each
     /// MiB that was written since the last one.
     SlowFreezes {
@@ -30,7 +53,7 @@ pub enum Event {
 impl Event {
     /// Whether a person should see it even if the program handles no events.
     pub(super) fn is_serious(&self) -> bool {
-        !matches!(self, Self::Durable(_))
+        !matches!(self, Self::Durable(_) | Self::Compacted(_))
     }
 }
 
@@ -41,6 +64,16 @@ impl fmt::Display for Event {
             Self::SnapshotFailed(error) => write!(f, "{error}"),
             Self::SnapshotSkipped { number, reason } => {
                 write!(f, "snapshot {number} is damaged and was NOT restored: {reason}")
+            }
+            Self::Compacted(merged) => {
+                write!(f, "{} segments became one of {} pages", merged.segments, merged.pages)
+            }
+            Self::CompactionFailed { reason } => f.write_str(reason),
+            Self::SnapshotDamaged { number, reason } => {
+                write!(f, "snapshot {number} is damaged: {reason}")
+            }
+            Self::Damaged { number, reason } => {
+                write!(f, "snapshot {number}, which this process works on, is damaged: {reason}")
             }
             Self::SlowFreezes { reason } => {
                 write!(f, "freezes will take some microseconds for each MiB written: {reason}")

@@ -1,22 +1,27 @@
 //! An open heap, as its user holds it.
 
 use crate::heap::Damage;
+use crate::runtime::directory::Directory;
 use crate::runtime::events::SnapshotFailure;
 use crate::runtime::keeper::{Keeper, tell};
 use crate::runtime::options::EventCallback;
 use crate::runtime::process::Process;
 use crate::runtime::thread::{self, ThreadState};
-use crate::runtime::{Event, SnapshotError, Stats, Still, StillInfo};
+use crate::runtime::upkeep::Upkeep;
+use crate::runtime::{Event, SnapshotError, SnapshotInfo, Stats, Still, StillInfo};
+use crate::snapshot::{CompactError, Compacted, RevertError, VerifyError};
 use std::any::Any;
 use std::fmt;
 use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 /// An open heap. Dropping it closes the heap, as [`Heap::close`] does.
 pub struct Heap {
     pub(crate) process: &'static Process,
     keeper: Keeper,
+    upkeep: Upkeep,
+    directory: Arc<Directory>,
     restored: Option<Restored>,
     /// What the layer above keeps for an open heap; this one does not know what it is.
     upper: Mutex<Option<Box<dyn Any + Send>>>,
@@ -54,11 +59,12 @@ pub struct SkippedSnapshot {
 impl Heap {
     pub(super) fn new(
         process: &'static Process,
-        keeper: Keeper,
+        (keeper, upkeep): (Keeper, Upkeep),
+        directory: Arc<Directory>,
         restored: Option<Restored>,
         on_event: Option<EventCallback>,
     ) -> Self {
-        Self { process, keeper, restored, upper: Mutex::new(None), on_event }
+        Self { process, keeper, upkeep, directory, restored, upper: Mutex::new(None), on_event }
     }
 
     /// What was restored; `None` if the heap had no snapshot.
@@ -87,8 +93,49 @@ impl Heap {
 
     /// The durable snapshots that this run has made, oldest first; at most the last 1,024.
     #[must_use]
-    pub fn snapshots(&self) -> Vec<StillInfo> {
+    pub fn taken(&self) -> Vec<StillInfo> {
         self.keeper.requests.durable()
+    }
+
+    /// The snapshots that the heap's directory has, oldest first.
+    #[must_use]
+    pub fn snapshots(&self) -> Vec<SnapshotInfo> {
+        self.directory.store.snapshots().iter().map(SnapshotInfo::of).collect()
+    }
+
+    /// Reads and verifies every page of a snapshot in the directory. Gives how many pages it has
+    /// saved. Other threads go on meanwhile.
+    ///
+    /// # Errors
+    /// If there is no such snapshot, or it is damaged: which file, where, and how.
+    pub fn verify(&self, snapshot: u64) -> Result<u64, VerifyError> {
+        let verified = self.directory.store.verify(snapshot, &|_| true)?;
+        Ok(verified.map_or(0, |report| report.pages))
+    }
+
+    /// Merges the newest snapshot's files into one, now. This happens by itself, in the background,
+    /// when it is worth it; to do it by hand makes the next opening fast.
+    ///
+    /// # Errors
+    /// If the files cannot be read or written; all snapshots are then as they were.
+    pub fn compact(&self) -> Result<Option<Compacted>, CompactError> {
+        let merged = self.directory.store.compact_fully(|_| true);
+        self.directory.store.prune();
+        merged
+    }
+
+    /// Closes the heap without a last snapshot, and makes an older snapshot the one that is opened
+    /// next. Those after it are set aside: they stay in the directory, and can be opened by number
+    /// ([`Options::open_at`](crate::Options::open_at)), until as many newer ones have been made as
+    /// are kept. A running process cannot be put back itself: its threads hold on to the present.
+    ///
+    /// # Errors
+    /// If there is no such snapshot, or the change cannot be made durable. The heap is closed all
+    /// the same.
+    pub fn revert(mut self, snapshot: u64) -> Result<(), RevertError> {
+        self.keeper.end_unsaved();
+        self.upkeep.end();
+        self.directory.store.revert(snapshot)
     }
 
     /// Takes a last snapshot, unless nothing can have changed since the last one, and ends
@@ -155,15 +202,21 @@ impl Heap {
         if self.process.opened.is_forked() {
             // The thread is the parent's, and so is the directory.
             self.keeper.forget();
+            self.upkeep.forget();
             return Ok(None);
         }
         let failure =
             match (thread::with(ThreadState::is_inside), self.keeper.requests.is_own_thread()) {
                 (true, _) => SnapshotFailure::InsideScope,
                 (_, true) => SnapshotFailure::OnSnapshotThread,
-                _ => return self.keeper.close().transpose(),
+                _ => {
+                    let last = self.keeper.close();
+                    self.upkeep.end();
+                    return last.transpose();
+                }
             };
         self.keeper.abandon();
+        self.upkeep.abandon();
         Err(failure.into())
     }
 }

@@ -1,12 +1,12 @@
 //! The snapshot thread: takes the freezes, saves, commits, and tells who waits.
 //!
 //! The thread allocates from the system alone, for it closes the gate; user code that it calls
-//! (events) runs after the gate is open again, and with the heap's memory. It owns the
-//! directory's lock, so that nobody else opens the heap while it may still write.
+//! (events) runs after the gate is open again, and with the heap's memory. It shares the
+//! directory, so that nobody else opens the heap while it may still write.
 #![allow(unsafe_code, reason = "the snapshot thread's memory is transient")]
 
 use crate::cow::Window;
-use crate::os::{DirLock, DiskDir};
+use crate::runtime::directory::Directory;
 use crate::runtime::events::SnapshotFailure;
 use crate::runtime::options::EventCallback;
 use crate::runtime::process::Process;
@@ -14,8 +14,9 @@ use crate::runtime::requests::{Ending, Requests};
 use crate::runtime::scope::{not_transient, transient};
 use crate::runtime::still::{Outcome, StillInfo};
 use crate::runtime::take::{self, Frozen, Preparation};
+use crate::runtime::upkeep::Calls;
 use crate::runtime::{Event, Options, SnapshotError};
-use crate::snapshot::{SaveError, Store};
+use crate::snapshot::SaveError;
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -41,8 +42,8 @@ impl Keeper {
     /// If the system gives no thread.
     pub(super) fn start(
         process: &'static Process,
-        store: Store<DiskDir>,
-        lock: DirLock,
+        directory: Arc<Directory>,
+        upkeep: Arc<Calls>,
         options: &Options,
         saved: Option<SavedState>,
     ) -> std::io::Result<Self> {
@@ -50,7 +51,8 @@ impl Keeper {
             let requests = Arc::new(Requests::new(process.heap.arena().cow().bell()));
             let worker = Worker {
                 process,
-                store,
+                directory,
+                upkeep,
                 on_event: options.on_event.clone(),
                 requests: Arc::clone(&requests),
                 saved_changes: saved.and_then(|saved| saved.changes),
@@ -63,7 +65,6 @@ impl Keeper {
                 begun: Instant::now(),
                 last_failed: false,
                 last_poisoned: false,
-                _lock: lock,
             };
             let thread = std::thread::Builder::new()
                 .name("stillheap".to_owned())
@@ -97,6 +98,15 @@ impl Keeper {
         }
     }
 
+    /// Has the thread end without a last snapshot.
+    pub(super) fn end_unsaved(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            self.requests.end(Ending::Unsaved);
+            // It has told whoever waited; a panic in it loses nothing that was durable.
+            let _ = thread.join();
+        }
+    }
+
     /// Has the thread end without a last snapshot, and does not wait for that: it may be
     /// waiting for the calling thread.
     pub(super) fn abandon(&mut self) {
@@ -118,7 +128,8 @@ pub(super) struct SavedState {
 /// The thread's own side.
 struct Worker {
     process: &'static Process,
-    store: Store<DiskDir>,
+    directory: Arc<Directory>,
+    upkeep: Arc<Calls>,
     on_event: Option<EventCallback>,
     requests: Arc<Requests>,
     /// What [`Seen::changes`](super::process::Seen::changes) said at the last durable
@@ -134,8 +145,6 @@ struct Worker {
     last_failed: bool,
     /// The last attempt failed because a root is poisoned: to be said once.
     last_poisoned: bool,
-    /// Dropped last.
-    _lock: DirLock,
 }
 
 /// Ends the requests when the thread ends, however it does.
@@ -218,9 +227,12 @@ impl Worker {
     /// Takes a snapshot that answers all requests up to `asked`, if there are any.
     fn serve(&mut self, asked: Option<u64>) {
         self.begun = Instant::now();
-        let number = self.store.next_snapshot();
+        let store = &self.directory.store;
+        let number = store.next_snapshot();
         let told = ToldOnDrop(Arc::default());
-        let frozen = take::freeze(self.process, &self.preparation, number, asked.is_some());
+        let saves = store.next_saves(self.process.heap.arena().cow().dirtied_bytes());
+        let is_asked = asked.is_some();
+        let frozen = take::freeze(self.process, &self.preparation, number, is_asked, saves);
         let answer = match &frozen {
             Ok(_) => Ok((number, Arc::clone(&told.0))),
             Err(error) => Err(error.clone()),
@@ -245,7 +257,7 @@ impl Worker {
             tell(self.on_event.as_ref(), &event);
         }
         self.last_poisoned = poisoned;
-        self.store.prune();
+        self.upkeep.committed();
     }
 
     /// Saves the frozen pages, and makes them durable.
@@ -253,13 +265,13 @@ impl Worker {
         let number = frozen.number;
         let (frozen_at, operations) = (nanoseconds(frozen.frozen_at), frozen.operations);
         let heap = &self.process.heap;
-        let store = &mut self.store;
-        let draft = |window: &Window<'_>| store.draft(heap.arena(), window, frozen_at, operations);
+        let (store, saves) = (&self.directory.store, frozen.saves);
+        let draft =
+            |window: &Window<'_>| store.draft(heap.arena(), window, frozen_at, operations, saves);
         let saved = take::save(heap, &mut self.preparation, frozen, draft);
         let saved = saved.map_err(|error| write_failure(number, &error))?;
         self.process.meter.add(&saved.info, saved.draft.counts.by_thread);
-        let record =
-            self.store.commit(saved.draft).map_err(|error| write_failure(number, &error))?;
+        let record = store.commit(saved.draft).map_err(|error| write_failure(number, &error))?;
         self.saved_changes = saved.changes;
         self.process.meter.add_bytes(record.bytes);
         Ok(StillInfo {

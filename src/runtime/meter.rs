@@ -54,6 +54,11 @@ pub struct FreezeStats {
     pub dirty_chunks: u64,
     /// Bytes written to segments.
     pub bytes: u64,
+    /// From the beginning of opening until the restored snapshot was there and verified as a
+    /// whole; `None` before that.
+    pub loaded: Option<Duration>,
+    /// How often all that is on the disk has been verified in the background.
+    pub scrubs: u64,
 }
 
 impl Meter {
@@ -84,6 +89,16 @@ impl Meter {
     /// Adds bytes that became durable.
     pub(super) fn add_bytes(&self, bytes: u64) {
         self.lock().stats.bytes += bytes;
+    }
+
+    /// The restored snapshot is there as a whole.
+    pub(super) fn set_loaded(&self, after: Duration) {
+        self.lock().stats.loaded = Some(after);
+    }
+
+    /// All that is on the disk has been verified once more.
+    pub(super) fn count_scrub(&self) {
+        self.lock().stats.scrubs += 1;
     }
 
     pub(super) fn stats(&self) -> FreezeStats {

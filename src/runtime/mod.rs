@@ -1,11 +1,12 @@
 //! The process heap: the one heap that the global allocator serves, scopes, opening and
-//! closing, and the thread that takes snapshots.
+//! closing, the thread that takes snapshots, and the one that looks after their files.
 //!
 //! The one static that the crate's state hangs on lies here. **Invariant:** whatever runs
 //! inside an allocator call allocates nothing, and the snapshot thread allocates from the system
 //! alone, because it closes the gate that every other allocation passes.
 
 mod calls;
+mod directory;
 mod events;
 mod faults;
 mod global;
@@ -24,17 +25,21 @@ mod stats;
 mod still;
 mod take;
 mod thread;
+mod upkeep;
 
 pub(crate) use crate::heap::ROOTS_MAX;
 pub use crate::heap::{RootRecord, RootTableError};
+pub use crate::image::Compression;
 pub use crate::os::exe::ExecutableIdentity;
+pub use crate::snapshot::Compacted;
 pub use calls::touch;
+pub use directory::SnapshotInfo;
 pub use events::{Event, SnapshotError};
 pub use global::ProcessHeap;
 pub use handle::{Heap, Restored, SkippedSnapshot};
 pub use meter::FreezeStats;
 pub use open::OpenError;
-pub use options::Options;
+pub use options::{Options, Restore};
 pub(crate) use root_slot::RootHost;
 pub(crate) use scope::Holding;
 pub use scope::{Scope, transient};

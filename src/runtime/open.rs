@@ -1,21 +1,25 @@
 //! Opening: lock, choose, map, check, go on in main space.
 #![allow(unsafe_code, reason = "maps an image over unused cells of the arena")]
 
-use crate::base::PAGE_SIZE;
+use crate::base::{ChunkIndex, PAGE_SIZE, RunSet};
 use crate::heap::{AdoptError, CellRun};
-use crate::image::{ChooseError, Skipped, Sound, inspect};
+use crate::image::{Chain, ChooseError, Skipped, Sound, Wish, inspect};
 use crate::os::{self, DirLock, DiskDir, DiskFile, LockError};
+use crate::runtime::directory::{Directory, time};
 use crate::runtime::faults;
 use crate::runtime::handle::{Heap, Restored, SkippedSnapshot};
 use crate::runtime::keeper::{Keeper, SavedState, tell};
 use crate::runtime::process::{self, Process};
-use crate::runtime::{Event, Options, ProcessHeap, Scope};
+use crate::runtime::upkeep::{Unverified, Upkeep};
+use crate::runtime::{Event, Options, ProcessHeap, Restore, Scope};
 use crate::snapshot::{
-    Opening, PlaceError, Placement, Store, StoreError, heat_in, host_of, placements,
+    Opening, PlaceError, Placement, Prepared, Store, StoreError, Way, heat_in, host_of,
 };
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Instant;
 
 /// Why a heap could not be opened. Its snapshots are as they were.
 ///
@@ -118,10 +122,12 @@ impl ProcessHeap {
         let (dir, lock) = open_directory(path, options.create)?;
         let host = host_of(process.heap.arena());
         let heap_id = u128::from(os::random_u64()) << 64 | u128::from(os::random_u64());
-        let opening = Store::open(dir, &host, heap_id, options.keep, options.create)?;
-        let Opening { mut store, image } = opening;
+        let (policy, create) = (options.policy, options.create);
+        let verify = options.restore == Restore::Verified;
+        let wish = Wish { number: options.open_at, verify, ..Wish::default() };
+        let Opening { store, image } = Store::open(dir, &host, heap_id, policy, create, wish)?;
         let restored = match image {
-            Some(sound) => match restore_newest(process, &mut store, sound, started) {
+            Some(sound) => match restore_newest(process, &store, sound, &options, started) {
                 Err(OpenError::Collision { .. }) if options.restart_on_collision => {
                     return Err(os::restart_once().map_or(
                         OpenError::Collision { path: path.to_owned() },
@@ -135,7 +141,8 @@ impl ProcessHeap {
                 None
             }
         };
-        let before = restored.as_ref().map_or(0, |restored| restored.operations);
+        let (restored, unverified) = restored.unzip();
+        let before = restored.as_ref().map_or(0, |restored: &Restored| restored.operations);
         process.opened.set_operations(before, process.heap.begun().1);
         report_skipped(restored.as_ref(), &options);
         if let Some(reason) = os::why_no_huge_pages() {
@@ -145,13 +152,22 @@ impl ProcessHeap {
         faults::set_up(process, &options).map_err(OpenError::System)?;
         process.opened.set_trigger(options.snapshot_every_ops);
         // A restored heap is as its snapshot has it; an empty one has none yet.
-        let saved = restored.as_ref().map(|restored| SavedState {
+        let saved = unverified.as_ref().map(|unverified| SavedState {
             changes: process.seen().changes,
-            bytes: restored.pages * PAGE_SIZE as u64,
+            bytes: saved_pages(&unverified.chain) * PAGE_SIZE as u64,
         });
-        let keeper =
-            Keeper::start(process, store, lock, &options, saved).map_err(OpenError::System)?;
-        Ok(Heap::new(process, keeper, restored, options.on_event))
+        let directory = Arc::new(Directory::new(store, lock));
+        let upkeep = Upkeep::start(process, &directory, &options, unverified);
+        let mut upkeep = upkeep.map_err(OpenError::System)?;
+        let shared = Arc::clone(&directory);
+        let keeper = match Keeper::start(process, shared, upkeep.calls(), &options, saved) {
+            Ok(keeper) => keeper,
+            Err(error) => {
+                upkeep.end();
+                return Err(OpenError::System(error));
+            }
+        };
+        Ok(Heap::new(process, (keeper, upkeep), directory, restored, options.on_event))
     }
 
     /// The process's heap, if this is where its allocations come from.
@@ -202,24 +218,30 @@ fn open_directory(path: &Path, create: bool) -> Result<(DiskDir, DirLock), OpenE
 /// Restores the snapshot, or the newest older one whose tables are not damaged.
 fn restore_newest(
     process: &'static Process,
-    store: &mut Store<DiskDir>,
+    store: &Store<DiskDir>,
     newest: Sound<DiskFile>,
+    options: &Options,
     started: Instant,
-) -> Result<Restored, OpenError> {
+) -> Result<(Restored, Unverified), OpenError> {
     let mut sound = newest;
     let mut refused = Vec::new();
     loop {
-        let error = match restore(process, &sound, started) {
-            Ok(mut restored) => {
+        let error = match restore(process, &sound, options, started) {
+            Ok((mut restored, unverified)) => {
                 refused.append(&mut restored.skipped);
                 restored.skipped = refused;
-                return Ok(restored);
+                return Ok((restored, unverified));
             }
             Err(error) => error,
         };
-        let OpenError::Image { source: AdoptError::Damage(_), .. } = &error else {
+        let is_damaged = matches!(
+            &error,
+            OpenError::Image { source: AdoptError::Damage(_), .. }
+                | OpenError::Place(PlaceError::Damage(_))
+        );
+        if !is_damaged || options.open_at.is_some() {
             return Err(error);
-        };
+        }
         let Ok(older) = store.older_than(&sound) else { return Err(error) };
         refused.extend(sound.skipped.iter().map(skipped_snapshot));
         let (number, reason) = (sound.snapshot.number, error.to_string());
@@ -232,25 +254,30 @@ fn skipped_snapshot(skipped: &Skipped) -> SkippedSnapshot {
     SkippedSnapshot { number: skipped.number, reason: skipped.reason.to_string() }
 }
 
-/// Maps the image and hands its cells to the allocator.
+/// Puts the image in place and hands its cells to the allocator.
 fn restore(
     process: &'static Process,
     sound: &Sound<DiskFile>,
+    options: &Options,
     started: Instant,
-) -> Result<Restored, OpenError> {
-    // A sound snapshot has a full segment; deltas come with a later format.
-    let segment = &sound.chain[0];
-    let path = segment.path().to_owned();
-    let placements = placements(&sound.chain)?;
-    let runs: Vec<CellRun> = placements.iter().map(run_of).collect();
-    let arena = process.heap.arena();
-    let map = |index: usize| match placements.get(index) {
-        // SAFETY: `adopt` calls this under the heap's lock, for cells that are not live; the
-        // directory is locked, and segments are never changed.
-        Some(placement) => unsafe { placement.map(arena, segment.file()) },
-        None => Ok(()),
+) -> Result<(Restored, Unverified), OpenError> {
+    let chain = &sound.chain;
+    let path = chain.segments().last().map(|last| last.path().to_owned()).unwrap_or_default();
+    let way = if options.restore == Restore::Load { Way::Load } else { Way::Map };
+    let (loaded, all) = (AtomicU64::new(0), saved_pages(chain));
+    let watch = |pages: u64| {
+        let loaded = loaded.fetch_add(pages, Relaxed) + pages;
+        if let Some(progress) = &options.on_progress {
+            progress(loaded, all.max(loaded));
+        }
     };
-    // SAFETY: a placement maps the whole of its cells, readable and writable.
+    let prepared = Prepared::new(chain.clone(), way, &watch)?;
+    let runs: Vec<CellRun> = prepared.placements().iter().map(run_of(&prepared)).collect();
+    let arena = process.heap.arena();
+    // SAFETY: `adopt` calls this under the heap's lock, for cells that are not live; the directory
+    // is locked, and segments are never changed.
+    let map = |number: usize| unsafe { prepared.place(number, arena) };
+    // SAFETY: a placement gives memory to the whole of its cells, readable and writable.
     let adopted = unsafe { process.heap.adopt(&runs, map) };
     match adopted {
         Ok(()) => {}
@@ -260,23 +287,44 @@ fn restore(
         }
         Err(source) => return Err(OpenError::Image { path, source }),
     }
-    for (chunk, heat) in sound.chain.iter().flat_map(|segment| heat_in(segment.notes())) {
-        arena.cow().set_heat(chunk, heat);
-    }
+    let hot = take_heat(process, chain);
     let record = &sound.snapshot;
-    Ok(Restored {
+    let restored = Restored {
         number: record.number,
-        frozen_at: SystemTime::UNIX_EPOCH + Duration::from_nanos(record.frozen_at),
+        frozen_at: time(record.frozen_at),
         operations: record.operations,
         pages: record.pages,
         bytes: record.bytes,
         elapsed: started.elapsed(),
         skipped: sound.skipped.iter().map(skipped_snapshot).collect(),
-    })
+    };
+    let verify = options.restore == Restore::Background && !prepared.is_loaded();
+    let hot = if prepared.is_loaded() { Vec::new() } else { hot };
+    let chain = chain.clone();
+    Ok((restored, Unverified { number: record.number, chain, hot, verify, started }))
 }
 
-fn run_of(placement: &Placement) -> CellRun {
-    CellRun { first: placement.first, count: placement.cells, file_backed: true }
+fn run_of(prepared: &Prepared<DiskFile>) -> impl Fn(&Placement) -> CellRun {
+    let file_backed = !prepared.is_loaded();
+    move |placement| CellRun { first: placement.first, count: placement.cells, file_backed }
+}
+
+/// What the snapshot knows of how often chunks are written. Gives those that are, hottest first.
+fn take_heat(process: &Process, chain: &Chain<DiskFile>) -> Vec<ChunkIndex> {
+    let notes = chain.segments().last().map_or(&[][..], |last| last.notes());
+    let mut hot: Vec<(ChunkIndex, u32)> = heat_in(notes).collect();
+    for &(chunk, heat) in &hot {
+        process.heap.arena().cow().set_heat(chunk, heat);
+    }
+    let runs = RunSet::of(chain.runs().iter().copied());
+    hot.retain(|(chunk, _)| runs.contains(chunk.first_page()));
+    hot.sort_by_key(|(chunk, heat)| (std::cmp::Reverse(*heat), *chunk));
+    hot.into_iter().map(|(chunk, _)| chunk).collect()
+}
+
+/// Pages that a snapshot's segments have saved.
+fn saved_pages(chain: &Chain<DiskFile>) -> u64 {
+    chain.segments().iter().map(|segment| segment.index().len() as u64).sum()
 }
 
 fn report_skipped(restored: Option<&Restored>, options: &Options) {

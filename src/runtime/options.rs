@@ -1,11 +1,31 @@
 //! How a heap is opened and kept.
 
+use crate::image::Compression;
 use crate::runtime::Event;
+use crate::snapshot::Policy;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 pub(super) type EventCallback = Arc<dyn Fn(&Event) + Send + Sync>;
+
+/// How a snapshot's pages come back when a heap is opened.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Restore {
+    /// Mapped from its files, after every page has been verified: opening takes as long as reading
+    /// them does.
+    #[default]
+    Verified,
+    /// Mapped at once, and verified in the background: opening takes milliseconds at any size. If
+    /// a page is found to be damaged, the process ends with a message, and the next opening
+    /// restores an older snapshot.
+    Background,
+    /// Read into memory, in huge pages from the start, and verified as they are read. Compressed
+    /// snapshots come back in this way whatever is asked for.
+    Load,
+}
+
+pub(super) type ProgressCallback = Arc<dyn Fn(u64, u64) + Send + Sync>;
 
 /// Options for opening a heap, with defaults that suit most programs.
 #[derive(Clone)]
@@ -16,7 +36,11 @@ pub struct Options {
     pub(super) snapshot_on_signal: Option<i32>,
     pub(super) stage_bytes: Option<u64>,
     pub(super) check_tracked: bool,
-    pub(super) keep: usize,
+    pub(super) policy: Policy,
+    pub(super) open_at: Option<u64>,
+    pub(super) restore: Restore,
+    pub(super) scrub: Option<u64>,
+    pub(super) on_progress: Option<ProgressCallback>,
     pub(super) create: bool,
     pub(super) restart_on_collision: bool,
     pub(super) on_event: Option<EventCallback>,
@@ -34,7 +58,11 @@ impl Options {
             snapshot_on_signal: None,
             stage_bytes: None,
             check_tracked: false,
-            keep: 2,
+            policy: Policy::default(),
+            open_at: None,
+            restore: Restore::Verified,
+            scrub: None,
+            on_progress: None,
             create: true,
             restart_on_collision: false,
             on_event: None,
@@ -97,7 +125,63 @@ impl Options {
     /// not count; it is removed when the next snapshot is durable.
     #[must_use]
     pub fn keep(mut self, snapshots: usize) -> Self {
-        self.keep = snapshots.max(1);
+        self.policy.keep = snapshots.max(1);
+        self
+    }
+
+    /// Keeps snapshots that are not older than `age`, too, however many they are. Checked when a
+    /// snapshot becomes durable. Zero means that age keeps none.
+    #[must_use]
+    pub fn keep_for(mut self, age: Duration) -> Self {
+        self.policy.keep_for = (age > Duration::ZERO).then_some(age);
+        self
+    }
+
+    /// Whether snapshots are written as what has changed since the one before, where that is
+    /// less. It is what one wants, but for comparing.
+    #[must_use]
+    pub fn increments(mut self, increments: bool) -> Self {
+        self.policy.increments = increments;
+        self
+    }
+
+    /// How snapshots are compressed: those of the whole heap, and those of what has changed.
+    /// Compressed ones take longer to write, and are loaded rather than mapped.
+    #[must_use]
+    pub fn compression(mut self, full: Compression, increments: Compression) -> Self {
+        (self.policy.full, self.policy.delta) = (full, increments);
+        self
+    }
+
+    /// Restores the snapshot with this number, and not the newest. When the next one is durable,
+    /// those in between are set aside, as by [`Heap::revert`](crate::Heap::revert).
+    #[must_use]
+    pub fn open_at(mut self, snapshot: u64) -> Self {
+        self.open_at = Some(snapshot);
+        self
+    }
+
+    /// How the snapshot's pages come back.
+    #[must_use]
+    pub fn restore(mut self, restore: Restore) -> Self {
+        self.restore = restore;
+        self
+    }
+
+    /// Verifies everything in the directory in the background, over and over, `bytes` bytes in a
+    /// second, with a rest of a minute between two rounds. What is found to be damaged is told as
+    /// [`Event::SnapshotDamaged`]. 0 means never.
+    #[must_use]
+    pub fn scrub(mut self, bytes: u64) -> Self {
+        self.scrub = (bytes > 0).then_some(bytes);
+        self
+    }
+
+    /// Calls `progress` while a snapshot is being loaded, with the pages that are there and with
+    /// all, on the threads that load it.
+    #[must_use]
+    pub fn on_progress(mut self, progress: impl Fn(u64, u64) + Send + Sync + 'static) -> Self {
+        self.on_progress = Some(Arc::new(progress));
         self
     }
 
@@ -145,7 +229,10 @@ impl fmt::Debug for Options {
             .field("snapshot_on_signal", &self.snapshot_on_signal)
             .field("stage_bytes", &self.stage_bytes)
             .field("check_tracked", &self.check_tracked)
-            .field("keep", &self.keep)
+            .field("policy", &self.policy)
+            .field("open_at", &self.open_at)
+            .field("restore", &self.restore)
+            .field("scrub", &self.scrub)
             .field("create", &self.create)
             .field("restart_on_collision", &self.restart_on_collision)
             .finish_non_exhaustive()

@@ -81,15 +81,15 @@ impl Announced {
         if held {
             announced.for_pages(Engine::hold);
         }
-        announced.announce();
+        announced.announce(Engine::announce_tracked);
         announced
     }
 
     #[inline]
-    fn announce(&self) {
+    fn announce(&self, how: fn(&'static Engine, PageIndex)) {
         #[cfg(test)]
         tests::ANNOUNCED.with(|count| count.set(count.get() + 1));
-        self.for_pages(Engine::announce_tracked);
+        self.for_pages(how);
     }
 
     #[inline]
@@ -103,10 +103,12 @@ impl Announced {
 impl Drop for Announced {
     #[inline]
     fn drop(&mut self) {
-        self.announce();
-        if self.held {
-            self.for_pages(Engine::let_go);
+        if !self.held {
+            self.announce(Engine::announce_tracked);
+            return;
         }
+        self.announce(Engine::announce_tracked_after);
+        self.for_pages(Engine::let_go);
     }
 }
 

@@ -10,6 +10,9 @@ use std::time::{Duration, SystemTime};
 pub struct StillInfo {
     /// Its number in the heap.
     pub number: u64,
+    /// Whether it was written as what had changed since the snapshot before, and not as the whole
+    /// heap.
+    pub is_delta: bool,
     /// How long allocator calls and new scopes had to wait.
     pub pause: Duration,
     /// How long the freeze waited, before the pause, for scopes to end.

@@ -1,7 +1,7 @@
 //! Taking a snapshot: the freeze, and the window in which its pages are saved.
 
 use crate::base::{CHUNK_SIZE, PAGE_SIZE};
-use crate::cow::{Changed, CowCounts, Engine, FreezeError};
+use crate::cow::{Changed, CowCounts, Engine, FreezeError, Saves};
 use crate::heap::Heap;
 use crate::os::{self, DiskFile, SignalsBlocked};
 use crate::runtime::SnapshotError;
@@ -27,6 +27,7 @@ const FREEZE_TRIES: u32 = 100;
 #[derive(Debug)]
 pub(super) struct Frozen {
     pub(super) number: u64,
+    pub(super) saves: Saves,
     pub(super) changes: Option<u64>,
     pub(super) operations: u64,
     pub(super) frozen_at: SystemTime,
@@ -85,11 +86,12 @@ pub(super) fn freeze(
     preparation: &Preparation,
     number: u64,
     is_asked: bool,
+    saves: Saves,
 ) -> Result<Frozen, SnapshotError> {
     process.opened.check_state()?;
     let engine = process.heap.arena().cow();
     preparation.prepare(engine, is_asked);
-    let frozen = freeze_prepared(process, engine, number);
+    let frozen = freeze_prepared(process, engine, number, saves);
     if frozen.is_err() {
         engine.stage().release();
     }
@@ -100,6 +102,7 @@ fn freeze_prepared(
     process: &Process,
     engine: &Engine,
     number: u64,
+    saves: Saves,
 ) -> Result<Frozen, SnapshotError> {
     let signals = SignalsBlocked::new();
     let mut tries = 0;
@@ -114,7 +117,7 @@ fn freeze_prepared(
         let Seen { operations, changes } = process.seen();
         let before = engine.counts();
         let drain = closed.drain();
-        let frozen = engine.freeze(true);
+        let frozen = engine.freeze(Some(saves));
         let pause = closed.open();
         tries += 1;
         match frozen {
@@ -122,6 +125,7 @@ fn freeze_prepared(
                 let opened_at = Instant::now();
                 return Ok(Frozen {
                     number,
+                    saves,
                     changes,
                     operations,
                     frozen_at,
@@ -158,10 +162,11 @@ pub(super) fn save(
     let after = engine.counts();
     preparation.learn(engine, &frozen.before, &after);
     let draft = drafted?;
-    let SaveCounts { by_thread, by_barrier } = draft.counts;
-    preparation.heap_bytes = (by_thread + by_barrier) * PAGE_SIZE as u64;
+    let SaveCounts { by_barrier, in_use, .. } = draft.counts;
+    preparation.heap_bytes = in_use * PAGE_SIZE as u64;
     let info = StillInfo {
         number: frozen.number,
+        is_delta: frozen.saves == Saves::Changed,
         pause: frozen.pause,
         drain: frozen.drain,
         window,

@@ -5,14 +5,24 @@
 //! durable afterwards. What to save the arena's own tables tell, as they were frozen; nothing
 //! here knows of blocks.
 
+mod compact;
+mod error;
+mod forecast;
 mod heat;
+mod load;
 mod plan;
+mod policy;
 mod restore;
 mod save;
+mod sieve;
+mod sink;
 mod store;
 
+pub use compact::{CompactError, Compacted};
+pub use error::{RevertError, SaveError, StoreError, VerifyError};
 pub use heat::heat_in;
 pub use plan::CopyMissing;
-pub use restore::{PlaceError, Placement, placements};
+pub use policy::Policy;
+pub use restore::{PlaceError, Placement, Prepared, Way};
 pub use save::{Draft, DraftError, SaveCounts};
-pub use store::{Opening, SaveError, Store, StoreError, host_of};
+pub use store::{Opening, Store, host_of};

@@ -8,9 +8,11 @@ use crate::arena::{
     later_table_pages,
 };
 use crate::base::{
-    CHUNKS_PER_CELL, CellIndex, ChunkIndex, PAGE_SIZE, PAGES_PER_CHUNK, PageIndex, PageRun,
+    CHUNKS_PER_CELL, CellIndex, ChunkIndex, PAGE_SIZE, PAGES_PER_CHUNK, PageIndex, PageRun, RunSet,
 };
 use crate::cow::{CellKind, Staged, Unit, Window};
+use crate::os::File;
+use crate::snapshot::sink::Sink;
 use std::collections::HashMap;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -22,19 +24,28 @@ static_assertions::const_assert_eq!(SLOT_PAGES as usize * PAGE_SIZE, SLOT_SIZE);
 /// How long a copy that a writer has begun may take to arrive. The writer's thread may not run.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The pages that make up the frozen state.
+/// The pages that make up the frozen state, or those of them that a delta may have to have.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
-    /// First pages of slots, with their contents.
-    pub(super) first_pages: Vec<(PageIndex, Box<TablePage>)>,
-    /// Other pages of tables that may hold something.
-    pub(super) later_pages: Vec<PageIndex>,
-    /// Chunks with pages in use.
+    /// Pages of tables that may hold something, rising.
+    pub(super) tables: Vec<TablePlan>,
+    /// Chunks with pages to be saved.
     pub(super) chunks: Vec<ChunkPlan>,
-    /// What the image states the contents of.
+    /// All chunks with pages in use.
+    pub(super) in_use: Vec<ChunkIndex>,
+    /// What makes up the image.
     pub(super) runs: Vec<PageRun>,
-    /// Pages to be saved: those of tables that hold nothing are not counted.
+    /// Pages in use: those of tables are not counted.
     pub(super) pages: u64,
+    /// Cells in use, with the lengths of their spans.
+    cells: Vec<(CellIndex, u32)>,
+}
+
+/// A page of tables; the contents are known of the first one of each slot.
+#[derive(Debug)]
+pub(super) struct TablePlan {
+    pub(super) page: PageIndex,
+    pub(super) bytes: Option<Box<TablePage>>,
 }
 
 /// A chunk's pages in use.
@@ -78,6 +89,8 @@ impl Plan {
             }
         });
         early.append(&mut pages.early);
+        plan.tables.sort_unstable_by_key(|table| table.page);
+        plan.in_use = plan.chunks.iter().map(|plan| plan.chunk).collect();
         result.map(|()| plan)
     }
 
@@ -110,11 +123,13 @@ impl Plan {
         for place in used {
             let page = first_table_page(cell, place);
             if let Some(bytes) = found.remove(&page) {
-                self.first_pages.push((page, bytes));
+                self.tables.push(TablePlan { page, bytes: Some(bytes) });
                 end = end.max(u64::from(page.0 + SLOT_PAGES));
             }
-            self.later_pages.extend(later_table_pages(cell, place));
+            let later = later_table_pages(cell, place);
+            self.tables.extend(later.map(|page| TablePlan { page, bytes: None }));
         }
+        self.cells.push((cell, span));
         self.add_to_image(Arena::cell_pages(cell, span), end, room_ends);
     }
 
@@ -145,6 +160,54 @@ impl Plan {
             _ => self.runs.push(PageRun { first: cell.first, count: count(cell.first) }),
         }
         *room_ends = cell.pages().end;
+    }
+
+    /// States that pages are zero which the snapshot before has, and which are in use no more. (Of
+    /// cells that are in use no more that needs not be said.)
+    pub(super) fn state_dropped<F: File>(&self, window: &Window<'_>, sink: &mut Sink<'_, F>) {
+        for &(cell, span) in &self.cells {
+            let tables = cell.first_chunk();
+            let table_pages = tables.first_page().0..tables.first_page().0 + PAGES_PER_CHUNK;
+            if !table_pages.into_iter().any(|page| window.saves_table(PageIndex(page))) {
+                continue;
+            }
+            let is_table = |page: PageIndex| {
+                self.tables.binary_search_by_key(&page, |table| table.page).is_ok()
+            };
+            sink.state_dropped(tables, is_table);
+            // Which pages are in use is in the first page of a chunk's slot; of a span, in that of
+            // its head.
+            let all = span > 1 && window.saves_table(first_table_page(cell, 1));
+            let own = (1..CHUNKS_PER_CELL)
+                .filter(|&place| all || window.saves_table(first_table_page(cell, place)));
+            let later = if all { CHUNKS_PER_CELL..span * CHUNKS_PER_CELL } else { 0..0 };
+            for chunk in own.chain(later).map(|place| ChunkIndex(tables.0 + place)) {
+                let plan = self.chunks.binary_search_by_key(&chunk, |plan| plan.chunk);
+                let runs = plan.ok().map_or(&[][..], |place| &self.chunks[place].runs);
+                let is_in_use = |page: PageIndex| {
+                    runs.iter().any(|run| run.pages().contains(&u64::from(page.0)))
+                };
+                sink.state_dropped(chunk, is_in_use);
+            }
+        }
+    }
+
+    /// Leaves what the epoch that has ended cannot have changed.
+    pub(super) fn keep_changed(&mut self, window: &Window<'_>) {
+        self.tables.retain(|table| window.saves_table(table.page));
+        self.chunks.retain_mut(|plan| match plan.kind {
+            CellKind::Guarded => window.saves_chunk(plan.chunk),
+            CellKind::Tracked => {
+                let pages = plan
+                    .runs
+                    .iter()
+                    .flat_map(|run| (0..run.count).map(|place| PageIndex(run.first.0 + place)));
+                let changed = pages.filter(|&page| window.saves_tracked(page));
+                plan.runs =
+                    RunSet::of(changed.map(|first| PageRun { first, count: 1 })).iter().collect();
+                !plan.runs.is_empty()
+            }
+        });
     }
 
     /// Hottest chunks first: they will be written soonest. In the order of addresses otherwise.

@@ -1,41 +1,74 @@
-//! Putting an image's pages where they belong: one mapping for each of its runs.
-#![allow(unsafe_code, reason = "maps files over parts of the arena")]
+//! Putting a snapshot's pages where they belong: its full segment mapped run by run, and what the
+//! deltas say laid over that; or all of it loaded into fresh memory, and moved into place.
+//!
+//! What is to be done is worked out before the arena is touched; doing it allocates nothing.
+#![allow(unsafe_code, reason = "maps files over parts of the arena, and writes to it")]
 
 use crate::arena::Arena;
-use crate::base::{CELL_SIZE, CellIndex, PAGES_PER_CELL, PageRun};
-use crate::image::SegmentReader;
-use crate::os::{DiskFile, map};
+use crate::base::{CELL_SIZE, CellIndex, PAGE_SIZE, PAGES_PER_CELL, PageIndex, PageRun, RunSet};
+use crate::image::{Chain, InForce, Layout, SegmentError};
+use crate::os::{DiskFile, File, map};
+use crate::snapshot::load::{Loaded, load};
 use std::io;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
+use std::ptr;
 
-/// Where a run of an image goes: whole cells, of which the first bytes come from the file.
-#[derive(Clone, Copy, Debug)]
+/// Runs of a delta's pages from this length on are mapped; shorter ones are copied.
+const MAP_PAGES: usize = 16;
+/// Mappings that deltas may take at most: a process has 65,530 unless its system says otherwise.
+const MAPPINGS: usize = 8192;
+/// Runs from this length on that deltas made zero get fresh memory; shorter ones are cleared.
+const RENEW_PAGES: u32 = 64;
+
+/// How a snapshot's pages come back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Way {
+    /// Mapped, if they are not compressed: read when they are used.
+    Map,
+    /// Read at once, and verified as they are.
+    Load,
+}
+
+/// A snapshot that is ready to be put in place.
+#[derive(Debug)]
+pub struct Prepared<F> {
+    chain: Chain<F>,
+    placements: Vec<Placement>,
+    /// Pages that were compressed.
+    decoded: Vec<u8>,
+    loaded: Option<Loaded>,
+}
+
+/// Where a run of an image goes: whole cells, and how their memory comes to be.
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Placement {
     /// The first cell.
     pub first: CellIndex,
     /// How many cells the run reaches into.
     pub cells: u32,
-    /// Where the run lies in the file, in bytes.
-    pub offset: u64,
-    /// Its length in bytes.
-    pub len: usize,
+    run: PageRun,
+    steps: Vec<Step>,
 }
 
-/// Why an image has no place in the arena.
+/// A thing to be done to a cell's memory, which is fresh at first.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Step {
+    /// Map pages from a segment's file.
+    Map { run: PageRun, segment: usize, offset: u64 },
+    /// Give pages fresh memory again.
+    Renew(PageRun),
+    /// Clear a page.
+    Clear(PageIndex),
+    /// Copy a page from a segment's file.
+    Copy(InForce),
+    /// Copy a page that has been decoded.
+    Decoded(PageIndex, usize),
+}
+
+/// Why a snapshot cannot be put in place.
 #[derive(Debug, thiserror::Error)]
 pub enum PlaceError {
-    /// The snapshot has deltas, which this build cannot lay over the full segment.
-    #[error(
-        "{}: the snapshot consists of {segments} segments, and this build restores a full one \
-         only: open it with the stillheap that wrote it", path.display()
-    )]
-    Deltas {
-        /// The full segment's file.
-        path: PathBuf,
-        /// Segments in the snapshot's chain.
-        segments: usize,
-    },
     /// A run does not start at a cell, or shares a cell with the run before it.
     #[error(
         "{}: the run of {} pages from page {} on does not start at a cell of its own",
@@ -47,58 +80,210 @@ pub enum PlaceError {
         /// The run.
         run: PageRun,
     },
+    /// A page is damaged.
+    #[error(transparent)]
+    Damage(#[from] SegmentError),
+    /// The system gives no memory.
+    #[error("the snapshot cannot be loaded: {0}")]
+    Memory(#[source] io::Error),
 }
 
-/// Where the runs of a snapshot go.
-///
-/// # Errors
-/// See [`PlaceError`].
-///
-/// # Panics
-/// If the chain is empty, which no sound snapshot's is.
-pub fn placements<F: crate::os::File>(
-    chain: &[SegmentReader<F>],
-) -> Result<Vec<Placement>, PlaceError> {
-    let segment = &chain[0];
-    if chain.len() > 1 {
-        let path = segment.path().to_owned();
-        return Err(PlaceError::Deltas { path, segments: chain.len() });
-    }
-    let mut next_free = 0;
-    let mut placements = Vec::new();
-    for extent in segment.extents() {
-        let run = extent.run;
-        let first = CellIndex(run.first.0 / PAGES_PER_CELL);
-        let cells = run.count.div_ceil(PAGES_PER_CELL);
-        if first.first_page() != run.first || first.0 < next_free {
-            return Err(PlaceError::Misplaced { path: segment.path().to_owned(), run });
+impl<F: File> Prepared<F> {
+    /// Works out how to put a sound snapshot in place. `watch` is told of pages as they are
+    /// loaded.
+    ///
+    /// # Errors
+    /// See [`PlaceError`].
+    pub fn new(
+        chain: Chain<F>,
+        way: Way,
+        watch: &(dyn Fn(u64) + Sync),
+    ) -> Result<Self, PlaceError> {
+        let mut placements = place_runs(&chain)?;
+        let is_placed =
+            chain.segments().first().is_some_and(|full| full.header().layout() == Layout::Placed);
+        let (mut decoded, mut loaded) = (Vec::new(), None);
+        if way == Way::Map && is_placed {
+            for placement in &mut placements {
+                placement.map_full(&chain);
+            }
+            lay_over(&chain, &mut placements, &mut decoded)?;
+        } else {
+            let runs: Vec<PageRun> = placements.iter().map(|placement| placement.run).collect();
+            loaded = Some(load(&chain, &runs, watch)?);
         }
-        next_free = first.0 + cells;
-        placements.push(Placement { first, cells, offset: extent.offset, len: run.byte_len() });
+        Ok(Self { chain, placements, decoded, loaded })
     }
-    Ok(placements)
+
+    /// Where the runs go.
+    #[must_use]
+    pub fn placements(&self) -> &[Placement] {
+        &self.placements
+    }
+
+    /// Whether the snapshot's pages lie in memory of their own, and not in files.
+    #[must_use]
+    pub fn is_loaded(&self) -> bool {
+        self.loaded.is_some()
+    }
 }
 
-impl Placement {
-    /// Maps the run's bytes from the file, and gives the rest of its cells fresh memory.
-    /// Allocates nothing.
+impl Prepared<DiskFile> {
+    /// Makes the memory of the placement with that number. Allocates nothing.
     ///
     /// # Errors
     /// What the system says.
     ///
     /// # Safety
-    /// The cells are not live, and no other thread can claim them meanwhile. The file is an
-    /// immutable segment that has these bytes, and stays as it is.
-    pub unsafe fn map(&self, arena: &Arena, file: &DiskFile) -> io::Result<()> {
-        let start = arena.base() + self.first.offset();
-        // SAFETY: the cells are nobody's, says the caller, and the file stays as it is.
-        unsafe { map::map_file(start, self.len, file.as_fd(), self.offset)? };
-        let rest = self.cells as usize * CELL_SIZE - self.len;
-        if rest > 0 {
-            // SAFETY: bare address space of the arena behind the mapping.
-            unsafe { map::commit(start + self.len, rest)? };
-            map::advise_huge(start + self.len, rest, true);
+    /// The cells are not live, and no other thread can claim them meanwhile. The files are
+    /// immutable segments, and stay as they are.
+    ///
+    /// # Panics
+    /// If there is no such placement.
+    pub unsafe fn place(&self, number: usize, arena: &Arena) -> io::Result<()> {
+        let placement = &self.placements[number];
+        let start = arena.base() + placement.first.offset();
+        let len = placement.cells as usize * CELL_SIZE;
+        // SAFETY: the cells are nobody's, says the caller.
+        unsafe { map::commit(start, len)? };
+        map::advise_huge(start, len, true);
+        if let Some(loaded) = &self.loaded {
+            // SAFETY: as above.
+            return unsafe { loaded.move_to(number, start) };
         }
+        placement.steps.iter().try_for_each(|step| {
+            // SAFETY: as above; a placement's steps stay within its cells.
+            unsafe { self.take_step(*step, arena.base()) }
+        })
+    }
+
+    /// # Safety
+    /// As for [`Prepared::place`].
+    unsafe fn take_step(&self, step: Step, base: usize) -> io::Result<()> {
+        let (page, source): (PageIndex, &[u8]) = match step {
+            Step::Map { run, segment, offset } => {
+                let (start, len) = (base + run.first.offset(), run.byte_len());
+                let file = self.chain.segments()[segment].file().as_fd();
+                // SAFETY: the cells are nobody's, says the caller, and the file stays as it is.
+                return unsafe { map::map_file(start, len, file, offset) };
+            }
+            Step::Renew(run) => {
+                let (start, len) = (base + run.first.offset(), run.byte_len());
+                // SAFETY: as above.
+                return unsafe { map::renew(start, len) };
+            }
+            Step::Clear(page) => (page, &[0; PAGE_SIZE]),
+            Step::Copy(found) => {
+                let reader = &self.chain.segments()[found.segment];
+                (found.page, reader.raw_page(found.place).map_or(&[], |bytes| &bytes[..]))
+            }
+            Step::Decoded(page, at) => (page, &self.decoded[at..at + PAGE_SIZE]),
+        };
+        let target: *mut u8 = ptr::with_exposed_provenance_mut(base + page.offset());
+        // SAFETY: a page of cells that have just got memory, and that are nobody's; the source is
+        // a page, and lies elsewhere.
+        unsafe { ptr::copy_nonoverlapping(source.as_ptr(), target, source.len()) };
         Ok(())
     }
+}
+
+/// Where the runs of a snapshot go; no steps yet.
+fn place_runs<F: File>(chain: &Chain<F>) -> Result<Vec<Placement>, PlaceError> {
+    let mut next_free = 0;
+    let mut placements = Vec::new();
+    for &run in chain.runs() {
+        let first = CellIndex(run.first.0 / PAGES_PER_CELL);
+        let cells = run.count.div_ceil(PAGES_PER_CELL);
+        if first.first_page() != run.first || first.0 < next_free {
+            let last = chain.segments().last();
+            let path = last.map(|last| last.path().to_owned()).unwrap_or_default();
+            return Err(PlaceError::Misplaced { path, run });
+        }
+        next_free = first.0 + cells;
+        placements.push(Placement { first, cells, run, steps: Vec::new() });
+    }
+    Ok(placements)
+}
+
+impl Placement {
+    /// Maps what the full segment has of the run, and clears what deltas made zero.
+    fn map_full<F: File>(&mut self, chain: &Chain<F>) {
+        let full = &chain.segments()[0];
+        for extent in full.extents() {
+            for run in RunSet::of([extent.run]).within(self.run).iter() {
+                let skipped = u64::from(run.first.0 - extent.run.first.0) * PAGE_SIZE as u64;
+                let offset = extent.offset + skipped;
+                self.steps.push(Step::Map { run, segment: 0, offset });
+                for hidden in RunSet::of([run]).without(chain.shown(0)).iter() {
+                    self.clear(hidden, full.index().places_within(&hidden.pages()), |place| {
+                        full.index().get(place).map(|entry| entry.page)
+                    });
+                }
+            }
+        }
+    }
+
+    fn clear(
+        &mut self,
+        hidden: PageRun,
+        places: std::ops::Range<usize>,
+        page: impl Fn(usize) -> Option<PageIndex>,
+    ) {
+        if hidden.count >= RENEW_PAGES {
+            self.steps.push(Step::Renew(hidden));
+        } else {
+            self.steps.extend(places.filter_map(page).map(Step::Clear));
+        }
+    }
+}
+
+/// Adds what the deltas have: long runs are mapped, short ones copied, compressed ones decoded.
+fn lay_over<F: File>(
+    chain: &Chain<F>,
+    placements: &mut [Placement],
+    decoded: &mut Vec<u8>,
+) -> Result<(), PlaceError> {
+    let offset = |page: &InForce| chain.segments()[page.segment].offset_of(page.place);
+    let mut pages = chain.pages();
+    let mut mappings = 0;
+    let mut number = 0;
+    let mut rest = chain.in_force(1, chain.segments().len().max(1)).peekable();
+    let mut run: Vec<InForce> = Vec::new();
+    while let Some(first) = rest.next() {
+        run.clear();
+        run.push(first);
+        let mut at = offset(&first);
+        while let Some(next) = rest.peek() {
+            at = at.map(|at| at + PAGE_SIZE as u64);
+            let count = u32::try_from(run.len()).unwrap_or(u32::MAX);
+            let follows = first.page.0.checked_add(count) == Some(next.page.0);
+            if !follows || next.segment != first.segment || at.is_none() || offset(next) != at {
+                break;
+            }
+            run.extend(rest.next());
+        }
+        let is_behind =
+            |placement: &Placement| placement.run.pages().end <= u64::from(first.page.0);
+        while placements.get(number).is_some_and(is_behind) {
+            number += 1;
+        }
+        let Some(placement) = placements.get_mut(number) else { break };
+        match offset(&first) {
+            // Runs of an image begin at cells, and so no run of pages reaches into two.
+            Some(offset) if run.len() >= MAP_PAGES && mappings < MAPPINGS => {
+                mappings += 1;
+                let count = u32::try_from(run.len()).unwrap_or(u32::MAX);
+                let run = PageRun { first: first.page, count };
+                placement.steps.push(Step::Map { run, segment: first.segment, offset });
+            }
+            Some(_) => placement.steps.extend(run.iter().copied().map(Step::Copy)),
+            None => {
+                for &page in &run {
+                    placement.steps.push(Step::Decoded(page.page, decoded.len()));
+                    decoded.extend_from_slice(pages.read(page)?);
+                }
+            }
+        }
+    }
+    Ok(())
 }

@@ -4,21 +4,19 @@
 //! the stage. Copies are made before they are written and summed, so that checksum and page
 //! cannot differ, and no writer waits for the disk unless the stage is full.
 
-use crate::base::{CHUNK_SIZE, ChunkIndex, PAGE_SIZE, PageIndex, PageRun};
-use crate::cow::{CellKind, Engine, Staged, Unit, Window};
-use crate::image::{SegmentInfo, SegmentWriter, WriteError, Written};
+use crate::base::{ChunkIndex, PAGE_SIZE, PageIndex, PageRun};
+use crate::cow::{CellKind, Engine, Saves, Staged, Unit, Window};
+use crate::image::{Chain, SegmentInfo, SegmentWriter, WriteError};
 use crate::os::{Dir, File};
 use crate::snapshot::plan::{ChunkPlan, CopyMissing, PATIENCE, Plan};
-use std::collections::HashMap;
+use crate::snapshot::sieve::Sieve;
+use crate::snapshot::sink::{Sink, Sunk};
+use std::collections::{HashMap, HashSet};
 use std::thread;
 use std::time::Instant;
 
 /// Chunks that were written in so many of the last eight epochs are writable again once saved.
 const HOT: u32 = 3;
-
-/// Chunks that a window has made writable again, with the fingerprints of what it saved of them:
-/// nobody sees whether they are written, but the next window sees whether they have changed.
-pub(super) type Reopened = HashMap<ChunkIndex, u128>;
 
 /// A snapshot whose pages are in its segment; not complete, not durable.
 #[derive(Debug)]
@@ -28,16 +26,19 @@ pub struct Draft<F> {
     pub(super) notes: Vec<u8>,
     /// How the pages came here.
     pub counts: SaveCounts,
-    pub(super) reopened: Reopened,
 }
 
 /// How the pages of a snapshot were saved.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct SaveCounts {
-    /// Pages copied by the saving thread.
+    /// Pages that the saving thread copied.
     pub by_thread: u64,
-    /// Pages that writers copied to the stage, whole chunks counted by their pages in use.
+    /// Pages that writers copied to the stage.
     pub by_barrier: u64,
+    /// Pages of these that are not as they were in the snapshot before.
+    pub differing: u64,
+    /// Pages that make up the heap.
+    pub in_use: u64,
 }
 
 /// Why frozen pages could not be saved.
@@ -54,27 +55,23 @@ pub enum DraftError {
 /// The work on one segment.
 struct Saving<'w, 'e, F> {
     window: &'w Window<'e>,
-    writer: SegmentWriter<F>,
+    engine: &'w Engine,
+    sink: Sink<'w, F>,
     chunks: &'w [ChunkPlan],
     /// Where a chunk stands in `chunks`.
     places: HashMap<ChunkIndex, usize>,
-    tables: Vec<PageIndex>,
     /// Copies of writers' that wait for their chunk's turn, by its place in `chunks`.
     waiting: Vec<Vec<Staged>>,
     /// Whether a chunk has had its turn.
     done: Vec<bool>,
-    buffer: Vec<u8>,
     counts: SaveCounts,
-    before: &'w Reopened,
-    reopened: Reopened,
-    /// Units that writers had taken over when their turn came, and those of them that have come
-    /// since.
-    missed: u64,
-    late: u64,
+    /// Units that writers had taken over when their turn came, and that have not come since.
+    missed: HashSet<Unit>,
 }
 
 impl<F: File> Draft<F> {
-    /// Creates the segment and writes all frozen pages.
+    /// Creates the segment and writes the frozen pages: all of them, or, for a delta, those that
+    /// are not as `parent` has them.
     ///
     /// # Errors
     /// [`DraftError`]; a file that was created is the caller's to remove.
@@ -83,20 +80,28 @@ impl<F: File> Draft<F> {
         info: SegmentInfo,
         engine: &Engine,
         window: &Window<'_>,
-        before: &Reopened,
+        parent: Option<&Chain<F>>,
     ) -> Result<Self, DraftError> {
         let mut early = Vec::new();
         let made = Plan::make(window, &mut early);
         let result = made.map_err(DraftError::from).and_then(|mut plan| {
-            plan.sort_by_heat(|chunk| engine.heat(chunk));
+            let saves = if info.parent.is_some() { Saves::Changed } else { Saves::All };
             let writer = SegmentWriter::create(dir, &info, &plan.runs)?;
-            let mut saving = Saving::new(window, writer, &plan, before);
-            let saved = saving.save(&plan, engine, &mut early);
+            let sieve = Sieve::new(parent, info.identity.digest_seed());
+            let mut sink = Sink::new(writer, sieve, saves);
+            if saves == Saves::Changed {
+                plan.state_dropped(window, &mut sink);
+                plan.keep_changed(window);
+            }
+            plan.sort_by_heat(|chunk| engine.heat(chunk));
+            let mut saving = Saving::new(window, engine, sink, &plan);
+            saving.counts.in_use = plan.pages;
+            let saved = saving.save(&plan, &mut early);
             saving.give_back();
             saved?;
-            let notes = super::heat::encode(plan.chunks.iter().map(|plan| plan.chunk), engine);
-            let Saving { writer, counts, reopened, .. } = saving;
-            Ok(Self { writer, info, notes, counts, reopened })
+            let notes = super::heat::encode(plan.in_use.iter().copied(), engine);
+            let Saving { sink, counts, .. } = saving;
+            Ok(Self { writer: sink.writer, info, notes, counts })
         });
         early.into_iter().for_each(|staged| window.stage().give(staged));
         result
@@ -104,50 +109,30 @@ impl<F: File> Draft<F> {
 }
 
 impl<'w, 'e, F: File> Saving<'w, 'e, F> {
-    fn new(
-        window: &'w Window<'e>,
-        writer: SegmentWriter<F>,
-        plan: &'w Plan,
-        before: &'w Reopened,
-    ) -> Self {
-        let mut tables = plan.later_pages.clone();
-        tables.sort_unstable();
+    fn new(window: &'w Window<'e>, engine: &'w Engine, sink: Sink<'w, F>, plan: &'w Plan) -> Self {
         let places = plan.chunks.iter().enumerate().map(|(place, plan)| (plan.chunk, place));
         Self {
             window,
-            writer,
+            engine,
+            sink,
             chunks: &plan.chunks,
             places: places.collect(),
-            tables,
             waiting: plan.chunks.iter().map(|_| Vec::new()).collect(),
             done: vec![false; plan.chunks.len()],
-            buffer: vec![0; CHUNK_SIZE],
             counts: SaveCounts::default(),
-            before,
-            reopened: Reopened::new(),
-            missed: 0,
-            late: 0,
+            missed: HashSet::new(),
         }
     }
 
-    fn save(
-        &mut self,
-        plan: &Plan,
-        engine: &Engine,
-        early: &mut Vec<Staged>,
-    ) -> Result<(), DraftError> {
-        for (page, bytes) in &plan.first_pages {
-            self.writer.write_pages(*page, &bytes[..])?;
-            self.counts.by_thread += 1;
-        }
+    fn save(&mut self, plan: &Plan, early: &mut Vec<Staged>) -> Result<(), DraftError> {
+        self.save_tables(plan)?;
         self.sort_in(early)?;
-        self.save_later_tables()?;
         let mut next = 0;
         while let Some(place) = self.choose(&mut next) {
             self.done[place] = true;
             let plan = &self.chunks[place];
             match plan.kind {
-                CellKind::Guarded => self.save_chunk(place, plan, engine)?,
+                CellKind::Guarded => self.save_chunk(place, plan)?,
                 CellKind::Tracked => self.save_tracked(place, plan)?,
             }
             self.look_at_stage()?;
@@ -176,111 +161,124 @@ impl<'w, 'e, F: File> Saving<'w, 'e, F> {
         Some(best)
     }
 
-    fn save_later_tables(&mut self) -> Result<(), DraftError> {
-        let mut page = [0; PAGE_SIZE];
-        for index in 0..self.tables.len() {
-            let table = self.tables[index];
-            if self.window.save_table(table, &mut page) {
-                self.counts.by_thread += self.writer.write_pages(table, &page)?.pages;
-            } else {
-                self.missed += 1;
+    fn save_tables(&mut self, plan: &Plan) -> Result<(), DraftError> {
+        for table in &plan.tables {
+            match &table.bytes {
+                Some(bytes) => {
+                    self.sink.room().copy_from_slice(&bytes[..]);
+                    self.sink.take(table.page);
+                }
+                None if self.window.save_table(table.page, self.sink.room()) => {
+                    self.sink.take(table.page);
+                }
+                None => {
+                    self.missed.insert(Unit::Table(table.page));
+                }
+            }
+            if self.sink.is_full() {
+                self.flush_own()?;
             }
         }
+        self.flush_own()?;
         Ok(())
     }
 
-    fn save_chunk(
-        &mut self,
-        place: usize,
-        plan: &ChunkPlan,
-        engine: &Engine,
-    ) -> Result<(), DraftError> {
+    fn save_chunk(&mut self, place: usize, plan: &ChunkPlan) -> Result<(), DraftError> {
+        let chunk = plan.chunk;
         if let Some(staged) = self.waiting[place].pop() {
-            let result = write_chunk(&mut self.writer, plan, self.window.stage().bytes(&staged));
+            self.take_staged_chunk(plan, &staged);
             self.give(staged);
-            let written = result?;
-            self.counts.by_barrier += written.pages;
-            self.judge(plan.chunk, written.fingerprint, engine);
+            let sunk = self.flush_staged()?;
+            self.judge(chunk, sunk);
             return Ok(());
         }
-        if !self.window.save_chunk(plan.chunk, &plan.runs, &mut self.buffer) {
-            self.missed += 1;
+        if !self.copy_chunk(plan) {
+            self.sink.discard();
+            self.missed.insert(Unit::Chunk(chunk));
             return Ok(());
         }
-        let (mut at, mut written) = (0, Written::default());
-        for run in &plan.runs {
-            let bytes = &self.buffer[at..at + run.byte_len()];
-            written = written.and(self.writer.write_pages(run.first, bytes)?);
-            at += run.byte_len();
-        }
-        self.counts.by_thread += written.pages;
-        self.judge(plan.chunk, written.fingerprint, engine);
-        if engine.heat(plan.chunk) >= HOT && self.window.reopen(plan.chunk) {
-            self.reopened.insert(plan.chunk, written.fingerprint);
+        let sunk = self.flush_own()?;
+        self.judge(chunk, sunk);
+        if self.engine.heat(chunk) >= HOT {
+            self.window.reopen(chunk);
         }
         Ok(())
     }
 
-    /// Whether a chunk that the last window has made writable has been written since then.
-    fn judge(&self, chunk: ChunkIndex, fingerprint: u128, engine: &Engine) {
-        if self.before.get(&chunk) == Some(&fingerprint) {
-            engine.cool(chunk);
+    /// Copies a chunk's pages in use. `false`: a writer was faster.
+    fn copy_chunk(&mut self, plan: &ChunkPlan) -> bool {
+        let Some(frozen) = self.window.frozen_chunk(plan.chunk) else { return false };
+        for page in pages(&plan.runs) {
+            frozen.copy(page, self.sink.room());
+            self.sink.take(page);
+        }
+        frozen.confirm()
+    }
+
+    fn take_staged_chunk(&mut self, plan: &ChunkPlan, staged: &Staged) {
+        let bytes = self.window.stage().bytes(staged);
+        for run in &plan.runs {
+            let start = run.first.within_chunk() as usize * PAGE_SIZE;
+            self.sink.take_all(run.first, &bytes[start..start + run.byte_len()]);
         }
     }
 
-    /// Page by page, as they are written to; but what follows without a gap is one write.
+    /// The epoch did not change a chunk of which no page differs, whatever its protection says.
+    fn judge(&self, chunk: ChunkIndex, sunk: Sunk) {
+        if sunk.differing == 0 {
+            self.engine.cool(chunk);
+        }
+    }
+
+    /// Page by page, as they are written to.
     fn save_tracked(&mut self, place: usize, plan: &ChunkPlan) -> Result<(), DraftError> {
         let mut waiting = std::mem::take(&mut self.waiting[place]);
         waiting.sort_unstable_by_key(|staged| std::cmp::Reverse(first_page(staged.unit)));
-        let mut result = Ok(());
-        for run in &plan.runs {
-            result = result.and_then(|()| self.save_run(*run, &mut waiting));
+        for page in pages(&plan.runs) {
+            let is_before = |staged: &Staged| first_page(staged.unit) < page;
+            while let Some(unused) = waiting.pop_if(|staged| is_before(staged)) {
+                self.give(unused);
+            }
+            if let Some(staged) = waiting.pop_if(|staged| first_page(staged.unit) == page) {
+                self.sink.room().copy_from_slice(self.window.stage().bytes(&staged));
+                self.give(staged);
+                self.sink.take(page);
+                self.counts.by_barrier += 1;
+            } else if self.window.save_tracked(page, self.sink.room()) {
+                self.sink.take(page);
+                self.counts.by_thread += 1;
+            } else {
+                self.missed.insert(Unit::Tracked(page));
+            }
         }
         // What is left was not in use at the freeze.
         waiting.into_iter().for_each(|staged| self.give(staged));
-        result
-    }
-
-    /// `waiting` holds copies in falling order of their pages.
-    fn save_run(&mut self, run: PageRun, waiting: &mut Vec<Staged>) -> Result<(), DraftError> {
-        let (mut begun, mut filled) = (run.first.0, 0);
-        for page in run.first.0..=run.first.0 + (run.count - 1) {
-            let place = &mut self.buffer[filled..filled + PAGE_SIZE];
-            let is_before = |staged: &Staged| first_page(staged.unit).0 < page;
-            while let Some(unused) = waiting.pop_if(|staged| is_before(staged)) {
-                self.window.stage().give(unused);
-            }
-            if let Some(staged) = waiting.pop_if(|staged| first_page(staged.unit).0 == page) {
-                place.copy_from_slice(self.window.stage().bytes(&staged));
-                self.window.stage().give(staged);
-                self.counts.by_barrier += 1;
-                filled += PAGE_SIZE;
-            } else if self.window.save_tracked(PageIndex(page), place) {
-                self.counts.by_thread += 1;
-                filled += PAGE_SIZE;
-            } else {
-                self.missed += 1;
-                self.flush(PageIndex(begun), filled)?;
-                (begun, filled) = (page + 1, 0);
-            }
-        }
-        self.flush(PageIndex(begun), filled)
-    }
-
-    fn flush(&mut self, first: PageIndex, len: usize) -> Result<(), DraftError> {
-        if len > 0 {
-            self.writer.write_pages(first, &self.buffer[..len])?;
-        }
+        // A chunk has no more pages than wait together.
+        self.counts.differing += self.sink.flush()?.differing;
         Ok(())
+    }
+
+    fn flush_own(&mut self) -> Result<Sunk, WriteError> {
+        let sunk = self.sink.flush()?;
+        self.counts.by_thread += sunk.saved;
+        self.counts.differing += sunk.differing;
+        Ok(sunk)
+    }
+
+    fn flush_staged(&mut self) -> Result<Sunk, WriteError> {
+        let sunk = self.sink.flush()?;
+        self.counts.by_barrier += sunk.saved;
+        self.counts.differing += sunk.differing;
+        Ok(sunk)
     }
 
     /// Waits for copies that writers have begun.
     fn await_the_rest(&mut self) -> Result<(), DraftError> {
         let mut begun = Instant::now();
-        while self.late < self.missed {
-            let before = self.late;
+        while !self.missed.is_empty() {
+            let before = self.missed.len();
             self.look_at_stage()?;
-            if self.late > before {
+            if self.missed.len() < before {
                 begun = Instant::now();
             } else if begun.elapsed() > PATIENCE {
                 return Err(CopyMissing.into());
@@ -320,25 +318,23 @@ impl<'w, 'e, F: File> Saving<'w, 'e, F> {
         Ok(())
     }
 
-    /// Writes a copy by itself, if its pages were in use at the freeze.
+    /// Writes a copy by itself, if its turn has been and it was missed then.
     fn write_late(&mut self, staged: &Staged, place: Option<usize>) -> Result<(), WriteError> {
-        let bytes = self.window.stage().bytes(staged);
-        let plan = place.map(|place| &self.chunks[place]);
-        let page = match (staged.unit, plan) {
-            (Unit::Chunk(_), Some(plan)) => {
-                self.late += 1;
-                self.counts.by_barrier += write_chunk(&mut self.writer, plan, bytes)?.pages;
-                return Ok(());
+        if !self.missed.remove(&staged.unit) {
+            return Ok(());
+        }
+        match (staged.unit, place) {
+            (Unit::Chunk(chunk), Some(place)) => {
+                let plan = &self.chunks[place];
+                self.take_staged_chunk(plan, staged);
+                let sunk = self.flush_staged()?;
+                self.judge(chunk, sunk);
             }
-            (Unit::Table(page), _) => self.tables.binary_search(&page).is_ok().then_some(page),
-            (Unit::Tracked(page), Some(plan)) => {
-                plan.runs.iter().any(|run| contains(*run, page)).then_some(page)
+            (Unit::Table(page) | Unit::Tracked(page), _) => {
+                self.sink.take_all(page, self.window.stage().bytes(staged));
+                self.flush_staged()?;
             }
-            _ => None,
-        };
-        if let Some(page) = page {
-            self.late += 1;
-            self.counts.by_barrier += self.writer.write_pages(page, bytes)?.pages;
+            (Unit::Chunk(_), None) => {}
         }
         Ok(())
     }
@@ -355,19 +351,8 @@ impl<'w, 'e, F: File> Saving<'w, 'e, F> {
     }
 }
 
-/// Writes the pages in use of a whole chunk's copy.
-fn write_chunk<F: File>(
-    writer: &mut SegmentWriter<F>,
-    plan: &ChunkPlan,
-    bytes: &[u8],
-) -> Result<Written, WriteError> {
-    let mut written = Written::default();
-    for run in &plan.runs {
-        let start = run.first.within_chunk() as usize * PAGE_SIZE;
-        let bytes = &bytes[start..start + run.byte_len()];
-        written = written.and(writer.write_pages(run.first, bytes)?);
-    }
-    Ok(written)
+fn pages(runs: &[PageRun]) -> impl Iterator<Item = PageIndex> {
+    runs.iter().flat_map(|run| (0..run.count).map(|place| PageIndex(run.first.0 + place)))
 }
 
 fn first_page(unit: Unit) -> PageIndex {
@@ -375,8 +360,4 @@ fn first_page(unit: Unit) -> PageIndex {
         Unit::Table(page) | Unit::Tracked(page) => page,
         Unit::Chunk(chunk) => chunk.first_page(),
     }
-}
-
-fn contains(run: PageRun, page: PageIndex) -> bool {
-    run.pages().contains(&u64::from(page.0))
 }

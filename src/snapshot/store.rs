@@ -3,30 +3,52 @@
 //! **Invariant:** the manifest on disk names complete, durable segments only. A failure
 //! anywhere leaves the manifest as it was, or, where the system cannot tell whether the new
 //! one will last, keeps every file that either of the two names.
+//!
+//! The snapshot thread drafts and commits, another one merges and removes; the lock is held for
+//! the manifest's replacement, and never while pages are written.
 
 use crate::arena::Arena;
 use crate::base::PAGE_SIZE;
-use crate::cow::Window;
+use crate::cow::{Saves, Window};
 use crate::image::{
-    Choice, ChooseError, CommitError, Host, Identity, Machine, Manifest, SegmentInfo, SegmentKind,
-    SegmentRecord, SnapshotRecord, Sound, WriteError, choose, choose_before, leftovers,
+    Chain, Choice, ChooseError, CommitError, Host, Identity, Machine, Manifest, SegmentInfo,
+    SegmentKind, SegmentNumber, SegmentReader, SegmentRecord, SnapshotRecord, Sound, VerifyReport,
+    Wish, choose_as, leftovers,
 };
 use crate::os::Dir;
-use crate::snapshot::save::Reopened;
-use crate::snapshot::{Draft, DraftError};
+use crate::snapshot::forecast::Forecast;
+use crate::snapshot::{Draft, Policy, RevertError, SaveError, StoreError, VerifyError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// An open heap directory.
 #[derive(Debug)]
-pub struct Store<D> {
-    dir: D,
-    manifest: Manifest,
-    keep: usize,
+pub struct Store<D: Dir> {
+    pub(super) dir: D,
+    pub(super) policy: Policy,
+    state: Mutex<State<D::File>>,
+}
+
+/// What changes with each snapshot.
+#[derive(Debug)]
+pub(super) struct State<F> {
+    pub(super) manifest: Manifest,
     /// Segments that the manifest in memory does not name any more, the one on disk still does.
     pruned: Vec<SegmentRecord>,
     /// Segments that no manifest names any more, whose files are still there.
-    unnamed: Vec<SegmentRecord>,
-    /// What the last window made writable.
-    reopened: Reopened,
+    pub(super) unnamed: Vec<SegmentRecord>,
+    /// The snapshot that the next delta applies to: the newest durable one, or the one that was
+    /// restored.
+    pub(super) parent: Option<Parent<F>>,
+    /// The snapshot after which others are set aside when the next one is durable.
+    goes_on_from: Option<u64>,
+    forecast: Forecast,
+}
+
+/// A snapshot that deltas apply to.
+#[derive(Debug)]
+pub(super) struct Parent<F> {
+    pub(super) number: u64,
+    pub(super) chain: Chain<F>,
 }
 
 /// A directory just opened, with the snapshot to restore, if it has one.
@@ -34,45 +56,8 @@ pub struct Store<D> {
 pub struct Opening<D: Dir> {
     /// The directory.
     pub store: Store<D>,
-    /// The newest sound snapshot; `None` in a heap that has none yet.
+    /// The snapshot that was asked for; `None` in a heap that has none yet.
     pub image: Option<Sound<D::File>>,
-}
-
-/// Why a directory could not be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// It is no heap, or a damaged one, or one for another process.
-    #[error(transparent)]
-    Choose(#[from] ChooseError),
-    /// A new heap's manifest could not be written.
-    #[error("a new heap could not be created: {0}")]
-    Create(#[from] CommitError),
-    /// There is no heap, and none may be created.
-    #[error(
-        "there is no heap in {}, and Options::create(false) forbids to create one",
-        path.display()
-    )]
-    Missing {
-        /// The directory.
-        path: std::path::PathBuf,
-    },
-}
-
-/// Why a snapshot could not be saved. The older snapshots are untouched.
-#[derive(Debug, thiserror::Error)]
-pub enum SaveError {
-    /// Its pages could not be saved.
-    #[error(transparent)]
-    Draft(#[from] DraftError),
-    /// Its segment could not be completed.
-    #[error(transparent)]
-    Write(#[from] WriteError),
-    /// It could not be committed.
-    #[error(transparent)]
-    Commit(#[from] CommitError),
-    /// Segment numbers have run out.
-    #[error("the heap has used up its segment numbers")]
-    Numbers,
 }
 
 /// What an image has to fit, to be restored into that arena.
@@ -89,8 +74,7 @@ pub fn host_of(arena: &Arena) -> Host {
 
 impl<D: Dir> Store<D> {
     /// Opens the heap in `dir`, or creates one if the directory is new and `create` says so.
-    /// `heap_id` names a heap that is created; the newest `keep` snapshots are retained.
-    /// The caller holds the directory's lock.
+    /// `heap_id` names a heap that is created. The caller holds the directory's lock.
     ///
     /// # Errors
     /// See [`StoreError`]; then nothing has changed.
@@ -98,10 +82,11 @@ impl<D: Dir> Store<D> {
         dir: D,
         host: &Host,
         heap_id: u128,
-        keep: usize,
+        policy: Policy,
         create: bool,
+        wish: Wish,
     ) -> Result<Opening<D>, StoreError> {
-        let (manifest, image) = match choose(&dir, host)? {
+        let (manifest, image) = match choose_as(&dir, host, wish)? {
             Choice::Sound(sound) => (sound.manifest.clone(), Some(sound)),
             Choice::Empty(manifest) => (manifest, None),
             Choice::New if create => {
@@ -113,17 +98,10 @@ impl<D: Dir> Store<D> {
             }
             Choice::New => return Err(StoreError::Missing { path: dir.path_of("") }),
         };
-        let mut store = Self {
-            dir,
-            manifest,
-            keep,
-            pruned: Vec::new(),
-            unnamed: Vec::new(),
-            reopened: Reopened::new(),
-        };
+        let store = Self { dir, policy, state: Mutex::new(State::new(manifest)) };
         store.sweep();
         if let Some(sound) = &image {
-            store.forget_skipped(sound);
+            store.go_on_from(sound);
         }
         Ok(Opening { store, image })
     }
@@ -133,52 +111,98 @@ impl<D: Dir> Store<D> {
     ///
     /// # Errors
     /// If there is none.
-    pub fn older_than(&mut self, refused: &Sound<D::File>) -> Result<Sound<D::File>, ChooseError> {
-        let (host, number) = (self.manifest.identity.host(), refused.snapshot.number);
-        let path = self.dir.path_of("");
-        match choose_before(&self.dir, &host, number)? {
+    pub fn older_than(&self, refused: &Sound<D::File>) -> Result<Sound<D::File>, ChooseError> {
+        let (host, before) = (refused.manifest.identity.host(), refused.snapshot.number);
+        let wish = Wish { before, ..Wish::default() };
+        match choose_as(&self.dir, &host, wish)? {
             Choice::Sound(sound) => {
-                self.forget(|snapshot| snapshot == number);
-                self.forget_skipped(&sound);
+                self.lock().forget(|number| number == before);
+                self.go_on_from(&sound);
                 Ok(sound)
             }
-            _ => Err(ChooseError::NoneSound { path, skipped: Vec::new() }),
+            _ => {
+                let (path, skipped) = (self.dir.path_of(""), Vec::new());
+                Err(ChooseError::NoneSound { path, skipped, openable: Vec::new() })
+            }
         }
+    }
+
+    /// The next snapshot builds on this one. Damaged ones that were passed over do not count among
+    /// those to be kept; their files go when the next snapshot is durable.
+    fn go_on_from(&self, sound: &Sound<D::File>) {
+        let mut state = self.lock();
+        state.forget(|number| sound.skipped.iter().any(|skipped| skipped.number == number));
+        let number = sound.snapshot.number;
+        let chain = sound.chain.clone();
+        // Pages that are in several segments count several times: an upper bound does here.
+        let saved = chain.segments().iter().map(|segment| segment.index().len() as u64);
+        state.forecast.in_use = saved.sum();
+        state.parent = Some(Parent { number, chain });
+        state.goes_on_from = Some(number);
     }
 
     /// The number that the next snapshot gets.
     #[must_use]
     pub fn next_snapshot(&self) -> u64 {
-        self.manifest.next_snapshot
+        self.lock().manifest.next_snapshot
     }
 
-    /// Writes the arena's frozen pages into a new segment. The window is one that a freeze has
-    /// just opened; it can be closed when this is done.
+    /// The snapshots that there are, oldest first.
+    #[must_use]
+    pub fn snapshots(&self) -> Vec<SnapshotRecord> {
+        self.lock().manifest.snapshots.clone()
+    }
+
+    /// What the next window should save, when `dirtied` bytes have been dirtied since the last
+    /// one, in whole pages and chunks: all, if there is nothing to build on, or if most of the
+    /// heap has changed, so that a delta would be no gain.
+    #[must_use]
+    pub fn next_saves(&self, dirtied: u64) -> Saves {
+        let mut state = self.lock();
+        state.forecast.dirtied = dirtied / PAGE_SIZE as u64;
+        let is_small = state.forecast.is_small();
+        match self.policy.increments && state.parent.is_some() && is_small {
+            true => Saves::Changed,
+            false => Saves::All,
+        }
+    }
+
+    /// Writes the arena's frozen pages into a new segment: what `saves` says, and the freeze was
+    /// told. The window is one that a freeze has just opened; it can be closed when this is done.
     ///
     /// # Errors
     /// See [`SaveError`]. The segment is gone then, as far as the system lets it be removed.
     pub fn draft(
-        &mut self,
+        &self,
         arena: &Arena,
         window: &Window<'_>,
         frozen_at: u64,
         operations: u64,
+        saves: Saves,
     ) -> Result<Draft<D::File>, SaveError> {
-        let number = self.manifest.next_segment;
-        // A number is never used again, whatever becomes of its file.
-        self.manifest.next_segment = number.next().ok_or(SaveError::Numbers)?;
-        let info = SegmentInfo {
-            identity: self.manifest.identity,
-            number,
-            parent: None,
-            snapshot: self.manifest.next_snapshot,
-            frozen_at,
-            operations,
+        let (info, chain) = {
+            let mut state = self.lock();
+            let parent = state.parent.as_ref();
+            let chain = parent.map(|parent| parent.chain.clone());
+            let parent = parent.map(|parent| parent.number).filter(|_| saves == Saves::Changed);
+            if saves == Saves::Changed && parent.is_none() {
+                return Err(SaveError::NoParent);
+            }
+            let info = SegmentInfo {
+                identity: state.manifest.identity,
+                // A number is never used again, whatever becomes of its file.
+                number: state.take_number()?,
+                parent,
+                snapshot: state.manifest.next_snapshot,
+                frozen_at,
+                operations,
+                compression: if parent.is_some() { self.policy.delta } else { self.policy.full },
+            };
+            (info, chain)
         };
-        let before = std::mem::take(&mut self.reopened);
-        let mut draft = Draft::write(&self.dir, info, arena.cow(), window, &before)
-            .map_err(|error| self.abandon(&info, error.into()))?;
-        self.reopened = std::mem::take(&mut draft.reopened);
+        let drafted = Draft::write(&self.dir, info, arena.cow(), window, chain.as_ref());
+        let draft = drafted.map_err(|error| self.abandon(&info, error.into()))?;
+        self.lock().forecast.learn(&draft.counts, chain.is_some());
         Ok(draft)
     }
 
@@ -187,77 +211,198 @@ impl<D: Dir> Store<D> {
     ///
     /// # Errors
     /// See [`SaveError`]. The older snapshots are untouched.
-    pub fn commit(&mut self, draft: Draft<D::File>) -> Result<SnapshotRecord, SaveError> {
+    pub fn commit(&self, draft: Draft<D::File>) -> Result<SnapshotRecord, SaveError> {
         let Draft { writer, info, notes, .. } = draft;
         let summary = writer
             .finish(&notes)
             .and_then(|finished| finished.sync())
             .map_err(|error| self.abandon(&info, error.into()))?;
+        let mut state = self.lock();
+        let before = info.parent.and_then(|parent| state.manifest.snapshot(parent));
+        let mut chain = match (info.parent, before) {
+            (None, _) => Vec::new(),
+            (Some(_), Some(before)) => before.chain.clone(),
+            (Some(_), None) => return Err(self.abandon(&info, SaveError::NoParent)),
+        };
+        chain.push(info.number);
         let record = SnapshotRecord {
             number: info.snapshot,
             frozen_at: info.frozen_at,
             operations: info.operations,
             pages: summary.pages,
             bytes: summary.bytes,
-            chain: vec![info.number],
+            set_aside: false,
+            chain,
         };
-        let mut next = self.manifest.clone();
+        let mut next = state.manifest.clone();
+        if let Some(number) = state.goes_on_from {
+            next.revert(number);
+        }
         next.add(record.clone(), summary.record);
-        let mut pruned = next.keep_newest(self.keep);
-        match next.publish(&self.dir) {
+        let pruned = self.policy.retain(&mut next, info.frozen_at);
+        match self.publish(&mut state, next, pruned) {
             Ok(()) => {
-                self.manifest = next;
-                self.unnamed.append(&mut pruned);
-                self.unnamed.append(&mut self.pruned);
+                state.goes_on_from = None;
+                state.parent = self.next_parent(state.parent.take(), &info, &summary.record);
                 Ok(record)
             }
             Err(error) if error.old_in_force() => Err(self.abandon(&info, error.into())),
             Err(error) => {
-                // Either manifest may be there after a power cut: keep the files of both.
-                self.manifest = next;
-                self.pruned.extend(pruned);
+                // Nobody can tell which snapshot the next one could build on.
+                state.parent = None;
                 Err(error.into())
             }
         }
     }
 
+    /// Replaces the manifest, without the segments that it has ceased to name. If the old one may
+    /// come back after a power cut, the files of both stay.
+    pub(super) fn publish(
+        &self,
+        state: &mut State<D::File>,
+        next: Manifest,
+        mut pruned: Vec<SegmentRecord>,
+    ) -> Result<(), CommitError> {
+        let published = next.publish(&self.dir);
+        match &published {
+            Ok(()) => {
+                state.manifest = next;
+                state.unnamed.append(&mut pruned);
+                let before = std::mem::take(&mut state.pruned);
+                state.unnamed.extend(before);
+            }
+            Err(error) if error.old_in_force() => {}
+            Err(_) => {
+                state.manifest = next;
+                state.pruned.extend(pruned);
+            }
+        }
+        published
+    }
+
+    /// What the next snapshot is compared with, once the segment is durable. Without it, if it
+    /// cannot be opened, the next one is full.
+    fn next_parent(
+        &self,
+        before: Option<Parent<D::File>>,
+        info: &SegmentInfo,
+        record: &SegmentRecord,
+    ) -> Option<Parent<D::File>> {
+        let reader = SegmentReader::open(&self.dir, record, &info.identity).ok()?;
+        let mut chain = match info.parent {
+            Some(_) => before?.chain,
+            None => Chain::default(),
+        };
+        chain.push(reader).ok()?;
+        Some(Parent { number: info.snapshot, chain })
+    }
+
     /// Removes the files of segments that no manifest names any more. Freeing their blocks may
     /// take the file system longer than writing did, so nobody should have to wait for it.
-    pub fn prune(&mut self) {
-        for segment in self.unnamed.drain(..) {
+    /// Whoever has them open keeps them.
+    pub fn prune(&self) {
+        let unnamed = std::mem::take(&mut self.lock().unnamed);
+        for segment in unnamed {
             // What cannot be removed now is a leftover, which the next opening removes.
             let _ = self.dir.remove(&segment.file_name());
         }
     }
 
-    /// Forgets the damaged snapshots that were passed over, so that they do not count among
-    /// those to be kept. Their files go when the next snapshot is durable.
-    fn forget_skipped(&mut self, sound: &Sound<D::File>) {
-        self.forget(|number| sound.skipped.iter().any(|skipped| skipped.number == number));
+    /// Makes an older snapshot the one that is opened next: those after it are set aside.
+    ///
+    /// # Errors
+    /// If there is no such snapshot, or the manifest cannot be replaced.
+    pub fn revert(&self, number: u64) -> Result<(), RevertError> {
+        let mut state = self.lock();
+        let mut next = state.manifest.clone();
+        if !next.revert(number) {
+            let there = next.snapshots.iter().map(|snapshot| snapshot.number).collect();
+            return Err(ChooseError::NoSuch { path: self.dir.path_of(""), number, there }.into());
+        }
+        self.publish(&mut state, next, Vec::new())?;
+        state.parent = None;
+        Ok(())
     }
 
-    fn forget(&mut self, damaged: impl Fn(u64) -> bool) {
-        let manifest = &mut self.manifest;
-        manifest.snapshots.retain(|snapshot| !damaged(snapshot.number));
-        let snapshots = &manifest.snapshots;
-        let needed = |segment: &SegmentRecord| {
-            snapshots.iter().any(|snapshot| snapshot.chain.contains(&segment.number))
+    /// Sets aside a snapshot that has been found to be damaged, with all those that share its last
+    /// segment; unless there would be none left.
+    ///
+    /// # Errors
+    /// If the manifest cannot be replaced.
+    pub fn set_aside(&self, number: u64) -> Result<(), CommitError> {
+        let mut state = self.lock();
+        let mut next = state.manifest.clone();
+        let last = next.snapshot(number).and_then(|snapshot| snapshot.chain.last().copied());
+        let Some(last) = last else { return Ok(()) };
+        for snapshot in &mut next.snapshots {
+            snapshot.set_aside |= snapshot.number == number || snapshot.chain.contains(&last);
+        }
+        if next.newest().is_none() {
+            return Ok(());
+        }
+        self.publish(&mut state, next, Vec::new())
+    }
+
+    /// Verifies every page of a snapshot's segments; `watch` as in
+    /// [`SegmentReader::verify_watched`]. `None`: it has ended the work.
+    ///
+    /// # Errors
+    /// If there is no such snapshot, or it is damaged.
+    pub fn verify(
+        &self,
+        number: u64,
+        watch: &(dyn Fn(u64) -> bool + Sync),
+    ) -> Result<Option<VerifyReport>, VerifyError> {
+        let manifest = self.lock().manifest.clone();
+        let Some(snapshot) = manifest.snapshot(number) else {
+            let there = manifest.snapshots.iter().map(|snapshot| snapshot.number).collect();
+            return Err(ChooseError::NoSuch { path: self.dir.path_of(""), number, there }.into());
         };
-        let (kept, pruned): (Vec<_>, Vec<_>) = manifest.segments.drain(..).partition(needed);
-        manifest.segments = kept;
-        self.pruned.extend(pruned);
+        let chain = Chain::open(&self.dir, &manifest, snapshot)?;
+        Ok(chain.verify_watched(watch)?)
     }
 
-    fn abandon(&self, info: &SegmentInfo, error: SaveError) -> SaveError {
+    pub(super) fn abandon(&self, info: &SegmentInfo, error: SaveError) -> SaveError {
+        let kind = if info.parent.is_some() { SegmentKind::Delta } else { SegmentKind::Full };
         // What cannot be removed now is a leftover, which the next opening removes.
-        let _ = self.dir.remove(&info.number.file_name(SegmentKind::Full));
+        let _ = self.dir.remove(&info.number.file_name(kind));
         error
     }
 
     /// Removes what an interrupted snapshot left.
     fn sweep(&self) {
-        for name in leftovers(&self.dir, &self.manifest).unwrap_or_default() {
+        for name in leftovers(&self.dir, &self.lock().manifest).unwrap_or_default() {
             let _ = self.dir.remove(&name);
         }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State<D::File>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<F> State<F> {
+    fn new(manifest: Manifest) -> Self {
+        Self {
+            manifest,
+            pruned: Vec::new(),
+            unnamed: Vec::new(),
+            parent: None,
+            goes_on_from: None,
+            forecast: Forecast::new(),
+        }
+    }
+
+    pub(super) fn take_number(&mut self) -> Result<SegmentNumber, SaveError> {
+        let number = self.manifest.next_segment;
+        self.manifest.next_segment = number.next().ok_or(SaveError::Numbers)?;
+        Ok(number)
+    }
+
+    /// Forgets damaged snapshots.
+    fn forget(&mut self, damaged: impl Fn(u64) -> bool) {
+        let manifest = &mut self.manifest;
+        manifest.snapshots.retain(|snapshot| !damaged(snapshot.number));
+        self.pruned.extend(manifest.take_unnamed());
     }
 }

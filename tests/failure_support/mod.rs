@@ -16,11 +16,11 @@ use stillheap::arena::{
 use stillheap::base::{
     CHUNK_SIZE, CHUNKS_PER_CELL, ChunkIndex, PAGE_SIZE, PAGES_PER_CHUNK, PageIndex,
 };
-use stillheap::cow::{CellKind, Engine, Fault, Window};
-use stillheap::image::{Choice, Manifest, SnapshotRecord, choose, leftovers};
+use stillheap::cow::{CellKind, Engine, Fault, Saves, Window};
+use stillheap::image::{Choice, Manifest, SnapshotRecord, Wish, choose, leftovers};
 use stillheap::os::Dir;
 use stillheap::os::sim::{self, SimDir};
-use stillheap::snapshot::{SaveError, Store, host_of};
+use stillheap::snapshot::{Policy, SaveError, Store, host_of};
 use watched::Watched;
 
 /// What the stage may hold: three chunks, and 512 pages.
@@ -290,23 +290,25 @@ unsafe fn bytes_at<'a>(address: usize, len: usize) -> &'a [u8] {
 
 pub(crate) fn store<'a>(dir: &SimDir, world: &'a World) -> Store<Watched<'a>> {
     let dir = Watched { dir: dir.clone(), world };
-    Store::open(dir, &host_of(&world.arena), 1, 2, true).expect("a new heap").store
+    let host = host_of(&world.arena);
+    let opening = Store::open(dir, &host, 1, Policy::default(), true, Wish::default());
+    opening.expect("a new heap").store
 }
 
 /// A snapshot, from the freeze to its end, with a failure of the disk.
 pub(crate) fn attempt(
     world: &World,
-    store: &mut Store<Watched<'_>>,
+    store: &Store<Watched<'_>>,
     dir: &SimDir,
     fault: Option<(At, sim::Fault)>,
-    beside: Beside,
+    (beside, saves): (Beside, Saves),
 ) -> Result<SnapshotRecord, SaveError> {
     let engine = world.arena.cow();
     let number = store.next_snapshot();
     let limit = if beside == Beside::Storm { CHUNK_SIZE as u64 } else { LIMIT };
     engine.stage().prepare(limit);
     let frozen = world.writer().freeze(&world.arena);
-    engine.freeze(true).expect("a freeze");
+    engine.freeze(Some(saves)).expect("a freeze");
     let window = engine.window();
     let changed = engine.note_heat();
     // With what a failed snapshot should have saved.
@@ -324,7 +326,7 @@ pub(crate) fn attempt(
         if beside == Beside::Storm {
             scope.spawn(|| storm(world, &stop));
         }
-        let drafted = store.draft(&world.arena, &window, number, number);
+        let drafted = store.draft(&world.arena, &window, number, number, saves);
         stop.store(true, Relaxed);
         drop(window);
         drafted
@@ -395,7 +397,7 @@ pub(crate) fn check_newest(world: &World, dir: &SimDir) {
     };
     assert!(sound.skipped.is_empty(), "{:?}", sound.skipped);
     assert_eq!(sound.snapshot.number, world.newest());
-    let image = &sound.chain[0];
+    let image = &sound.chain;
     let writer = world.writer();
     let frozen = &writer.frozen[&sound.snapshot.number];
     let mut pages = 0;
@@ -406,15 +408,16 @@ pub(crate) fn check_newest(world: &World, dir: &SimDir) {
             expected[..8].copy_from_slice(&stamp.to_le_bytes());
             expected[PAGE_SIZE - 8..].copy_from_slice(&stamp.to_le_bytes());
             let found = image.page(PageIndex(page)).expect("a page of a block");
-            assert!(found == expected, "page {page} with stamp {stamp}: {:?}", &found[..8]);
+            assert!(*found == expected, "page {page} with stamp {stamp}: {:?}", &found[..8]);
             pages += usize::from(stamp > 0);
         }
     }
     for (page, expected) in &frozen.tables {
-        assert!(image.page(*page).expect("a table") == &expected[..], "table {}", page.0);
+        assert!(*image.page(*page).expect("a table") == expected[..], "table {}", page.0);
         pages += usize::from(expected.iter().any(|byte| *byte > 0));
     }
-    assert_eq!(image.index().len(), pages, "and nothing else");
+    let segments = image.segments().len();
+    assert_eq!(image.in_force(0, segments).count(), pages, "and nothing else");
 }
 
 /// Removes what failures have left; `may_be` says whether there may be anything.

@@ -5,8 +5,8 @@
 use stillheap::{
     base::{PAGE_SIZE, PageIndex, PageRun},
     image::{
-        CommitError, Host, Identity, Machine, Manifest, SegmentInfo, SegmentKind, SegmentSummary,
-        SegmentWriter, SnapshotRecord, WriteError,
+        CommitError, Compression, Host, Identity, Machine, Manifest, SegmentInfo, SegmentKind,
+        SegmentSummary, SegmentWriter, SnapshotRecord, WriteError,
     },
     os::{Dir, sim::SimDir},
 };
@@ -20,16 +20,31 @@ pub(crate) struct Contents {
     pub(crate) pages: &'static [Page],
     /// Whether it is a delta on the snapshot before it.
     pub(crate) delta: bool,
+    pub(crate) compression: Compression,
 }
 
 /// The first snapshot: one page.
-pub(crate) const FIRST: Contents = Contents { runs: &[(5, 1)], pages: &[(5, 0xa5)], delta: false };
-/// The second: another extent, with a page that is zero.
+pub(crate) const FIRST: Contents =
+    Contents { runs: &[(5, 1)], pages: &[(5, 0xa5)], delta: false, compression: Compression::None };
+/// The second: another run, with a page that is zero.
 pub(crate) const SECOND: Contents =
-    Contents { runs: &[(5, 1), (7, 2)], pages: &[(5, 0x5a), (8, 0xff)], delta: false };
+    Contents { runs: &[(5, 1), (7, 2)], pages: &[(5, 0x5a), (8, 0xff)], ..FIRST };
 
-/// A third, on request: page 7 is no longer zero, and page 8 is.
-pub(crate) const DELTA: Contents = Contents { runs: &[(7, 2)], pages: &[(7, 0x77)], delta: true };
+/// A third, on request: page 7 is no longer zero, and page 8 is; page 5 is as it was.
+pub(crate) const DELTA: Contents = Contents {
+    runs: &[(5, 1), (7, 2)],
+    pages: &[(7, 0x77), (8, 0)],
+    delta: true,
+    compression: Compression::None,
+};
+
+/// A fourth, compressed: three pages, two of which are the same.
+pub(crate) const SMALL: Contents = Contents {
+    runs: &[(5, 1), (7, 3)],
+    pages: &[(7, 0x11), (8, 0x22), (9, 0x11)],
+    delta: true,
+    compression: Compression::Lz4,
+};
 
 /// Why a commit failed.
 #[derive(Debug)]
@@ -73,15 +88,16 @@ pub(crate) fn commit<D: Dir>(
 ) -> Result<Manifest, Failure> {
     let mut next = manifest.clone();
     let (frozen_at, operations) = (manifest.next_snapshot * 1000, manifest.next_snapshot * 10);
-    let before = manifest.snapshots.last().filter(|_| contents.delta);
+    let before = manifest.newest().filter(|_| contents.delta);
     let mut chain = before.map_or_else(Vec::new, |before| before.chain.clone());
     let info = SegmentInfo {
         identity: manifest.identity,
         number: manifest.next_segment,
-        parent: chain.last().copied(),
+        parent: before.map(|before| before.number),
         snapshot: manifest.next_snapshot,
         frozen_at,
         operations,
+        compression: contents.compression,
     };
     chain.push(info.number);
     let result = write_segment(dir, &info, contents).map_err(Failure::Write).and_then(|summary| {
@@ -91,6 +107,7 @@ pub(crate) fn commit<D: Dir>(
             operations,
             pages: summary.pages,
             bytes: summary.bytes,
+            set_aside: false,
             chain,
         };
         next.add(snapshot, summary.record);

@@ -1,0 +1,124 @@
+//! Merging segments that follow each other in a chain into one that makes the same of what
+//! comes before them: from their files, page by page as they were saved, with the checksums
+//! that they were saved with. So damage in a source is damage in the result, and never hidden.
+
+use super::{
+    chain::{Chain, InForce},
+    compression::Compression,
+    names::{SegmentKind, SegmentNumber},
+    pages::Pages,
+    segment_info::{SegmentInfo, SegmentSummary, Summed, WriteError},
+    segment_reader::SegmentReader,
+    segment_writer::SegmentWriter,
+};
+use crate::{
+    base::{PAGE_SIZE, PageRun, RunSet},
+    os::{Dir, File},
+};
+use std::{ops::Range, sync::Arc};
+
+/// Pages that are copied with one call at most.
+const COPY_PAGES: usize = 512;
+
+impl<F: File> Chain<F> {
+    /// Writes the merger of the segments in `range` as segment `number`, synced, to take their
+    /// place. If the first of them is full, so is the merger. `watch` is told of the pages as
+    /// they are written; it may take its time, and ends the work by answering `false`: then there
+    /// is no summary, and the file is the caller's to remove, as after an error.
+    ///
+    /// # Errors
+    /// [`WriteError`].
+    pub fn merge<D: Dir<File = F>>(
+        &self,
+        dir: &D,
+        range: Range<usize>,
+        number: SegmentNumber,
+        compression: Compression,
+        mut watch: impl FnMut(u64) -> bool,
+    ) -> Result<Option<SegmentSummary>, WriteError> {
+        let segments = &self.segments()[range.clone()];
+        let [first, .., last] = segments else { return Ok(None) };
+        let info = SegmentInfo {
+            identity: last.header().identity,
+            number,
+            parent: first.header().parent,
+            snapshot: last.header().snapshot,
+            frozen_at: last.header().frozen_at,
+            operations: last.header().operations,
+            compression,
+        };
+        let mut writer = SegmentWriter::create(dir, &info, last.runs())?;
+        let mut pages = self.pages();
+        let mut batch = Vec::with_capacity(COPY_PAGES);
+        let mut zeros = stated_zero(segments);
+        let mut saved = Vec::new();
+        for in_force in self.in_force(range.start, range.end) {
+            let follows = batch.last().is_none_or(|&before| self.follow(before, in_force));
+            if batch.len() == COPY_PAGES || !follows {
+                self.copy(&mut writer, &mut pages, &batch)?;
+                if !watch(batch.len() as u64) {
+                    return Ok(None);
+                }
+                batch.clear();
+            }
+            saved.push(PageRun { first: in_force.page, count: 1 });
+            batch.push(in_force);
+        }
+        self.copy(&mut writer, &mut pages, &batch)?;
+        if info.parent.is_some() {
+            zeros = zeros.without(&RunSet::of(saved));
+            zeros.iter().for_each(|run| writer.state_zero(run));
+        }
+        let summary = writer.finish(last.notes())?.sync()?;
+        Ok(watch(batch.len() as u64).then_some(summary))
+    }
+
+    /// Whether two pages can be copied with one call.
+    fn follow(&self, before: InForce, after: InForce) -> bool {
+        let offset = |page: InForce| self.segments()[page.segment].offset_of(page.place);
+        let next = offset(before).map(|offset| offset + PAGE_SIZE as u64);
+        before.segment == after.segment
+            && before.page.0.checked_add(1) == Some(after.page.0)
+            && next == offset(after)
+    }
+
+    fn copy(
+        &self,
+        writer: &mut SegmentWriter<F>,
+        pages: &mut Pages<'_, F>,
+        batch: &[InForce],
+    ) -> Result<(), WriteError> {
+        let Some(first) = batch.first() else { return Ok(()) };
+        let source = self.segments()[first.segment].as_ref();
+        if writer.copy_pages(source, first.place, batch.len())? {
+            return Ok(());
+        }
+        let mut summed = Vec::with_capacity(batch.len());
+        let mut bytes = Vec::with_capacity(batch.len() * PAGE_SIZE);
+        for &in_force in batch {
+            let index = self.segments()[in_force.segment].index();
+            let Some(entry) = index.get(in_force.place) else { continue };
+            bytes.extend_from_slice(pages.read(in_force).map_err(Box::new)?);
+            summed.push(Summed { page: entry.page, digest: entry.digest });
+        }
+        writer.write(&summed, &bytes)
+    }
+}
+
+/// What a merged delta has to state as zero, but for the pages that it has: all of its runs that
+/// does not show through all of the segments.
+fn stated_zero<F: File>(segments: &[Arc<SegmentReader<F>>]) -> RunSet {
+    let Some(last) = segments.last() else { return RunSet::default() };
+    let runs = RunSet::of(last.runs().iter().copied());
+    let mut shows = RunSet::all();
+    for segment in segments {
+        shows = match segment.header().kind {
+            SegmentKind::Full => RunSet::default(),
+            SegmentKind::Delta => {
+                let stated = RunSet::of(segment.runs().iter().copied());
+                shows.and(&stated.without(segment.zeros()))
+            }
+        };
+    }
+    runs.without(&shows)
+}

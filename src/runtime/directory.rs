@@ -1,0 +1,61 @@
+//! An open heap's directory, shared by the threads that work on it: who lives longest keeps it
+//! locked.
+
+use crate::image::SnapshotRecord;
+use crate::os::{DirLock, DiskDir};
+use crate::snapshot::Store;
+use std::time::{Duration, SystemTime};
+
+/// The store, and the lock that makes it this process's.
+#[derive(Debug)]
+pub(super) struct Directory {
+    pub(super) store: Store<DiskDir>,
+    /// Dropped last.
+    _lock: DirLock,
+}
+
+/// A snapshot that a heap's directory has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct SnapshotInfo {
+    /// Its number.
+    pub number: u64,
+    /// When it was taken.
+    pub frozen_at: SystemTime,
+    /// Operations that the heap had seen by then, over all its runs.
+    pub operations: u64,
+    /// Pages that were written for it.
+    pub pages: u64,
+    /// Bytes that were written for it.
+    pub bytes: u64,
+    /// Files that have to be there to restore it: a full segment, and deltas on that.
+    pub segments: usize,
+    /// Whether it counts no longer, because an older one was made the newest, or because it is
+    /// damaged. `Options::open_at` restores it all the same.
+    pub set_aside: bool,
+}
+
+impl Directory {
+    pub(super) fn new(store: Store<DiskDir>, lock: DirLock) -> Self {
+        Self { store, _lock: lock }
+    }
+}
+
+impl SnapshotInfo {
+    pub(super) fn of(record: &SnapshotRecord) -> Self {
+        Self {
+            number: record.number,
+            frozen_at: time(record.frozen_at),
+            operations: record.operations,
+            pages: record.pages,
+            bytes: record.bytes,
+            segments: record.chain.len(),
+            set_aside: record.set_aside,
+        }
+    }
+}
+
+/// The time so many nanoseconds after 1970.
+pub(super) fn time(nanoseconds: u64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_nanos(nanoseconds)
+}

@@ -1,0 +1,266 @@
+//! The upkeep thread: removes files that nobody needs, merges segments, and verifies, at leisure.
+//! Nobody ever waits for it, but for closing, which ends it soon.
+//!
+//! Its memory is the system's, as the snapshot thread's is, for it works on the same store.
+#![allow(unsafe_code, reason = "the upkeep thread's memory is transient")]
+
+use crate::base::{CHUNK_SIZE, ChunkIndex, PAGE_SIZE};
+use crate::image::{Chain, SegmentError};
+use crate::os::{self, DiskFile, map};
+use crate::runtime::directory::Directory;
+use crate::runtime::keeper::tell;
+use crate::runtime::options::EventCallback;
+use crate::runtime::process::Process;
+use crate::runtime::scope::transient;
+use crate::runtime::{Event, Options};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// How long the thread waits before it tries again what has failed.
+const RETRY: Duration = Duration::from_secs(10);
+/// How long it rests between two rounds of verifying what is on the disk.
+const ROUND: Duration = Duration::from_secs(60);
+
+/// The upkeep thread as others hold it.
+#[derive(Debug)]
+pub(super) struct Upkeep {
+    calls: Arc<Calls>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// How others call the thread.
+#[derive(Debug, Default)]
+pub(super) struct Calls {
+    state: Mutex<Called>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Called {
+    /// Something has been committed.
+    committed: bool,
+    ending: bool,
+}
+
+/// A restored snapshot that is not verified yet.
+#[derive(Debug)]
+pub(super) struct Unverified {
+    pub(super) number: u64,
+    pub(super) chain: Chain<DiskFile>,
+    /// Chunks, hottest first: they are fetched before anything else.
+    pub(super) hot: Vec<ChunkIndex>,
+    /// Whether the pages are to be verified; if not, they have been.
+    pub(super) verify: bool,
+    pub(super) started: Instant,
+}
+
+/// The thread's own side.
+struct Worker {
+    process: &'static Process,
+    directory: Arc<Directory>,
+    calls: Arc<Calls>,
+    on_event: Option<EventCallback>,
+    /// Bytes that are verified in a second, over and over.
+    scrub: Option<u64>,
+}
+
+impl Upkeep {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// If the system gives no thread.
+    pub(super) fn start(
+        process: &'static Process,
+        directory: &Arc<Directory>,
+        options: &Options,
+        unverified: Option<Unverified>,
+    ) -> std::io::Result<Self> {
+        let calls = Arc::new(Calls::default());
+        let worker = Worker {
+            process,
+            directory: Arc::clone(directory),
+            calls: Arc::clone(&calls),
+            on_event: options.on_event.clone(),
+            scrub: options.scrub,
+        };
+        let thread = std::thread::Builder::new()
+            .name("stillheap-upkeep".to_owned())
+            // SAFETY: what the thread allocates it keeps to itself.
+            .spawn(move || unsafe { transient(|| worker.run(unverified)) })?;
+        Ok(Self { calls, thread: Some(thread) })
+    }
+
+    /// How others call the thread.
+    pub(super) fn calls(&self) -> Arc<Calls> {
+        Arc::clone(&self.calls)
+    }
+
+    /// Ends the thread, and waits for that.
+    pub(super) fn end(&mut self) {
+        self.calls.end();
+        if let Some(thread) = self.thread.take() {
+            // It has nothing to tell, and a panic in it loses nothing.
+            let _ = thread.join();
+        }
+    }
+
+    /// Gives the thread up, without waiting for it.
+    pub(super) fn abandon(&mut self) {
+        self.calls.end();
+        self.thread = None;
+    }
+
+    /// Gives it up in a fork, where it does not exist.
+    pub(super) fn forget(&mut self) {
+        std::mem::forget(self.thread.take());
+    }
+}
+
+impl Calls {
+    /// There is a new snapshot.
+    pub(super) fn committed(&self) {
+        self.lock().committed = true;
+        self.changed.notify_all();
+    }
+
+    fn end(&self) {
+        self.lock().ending = true;
+        self.changed.notify_all();
+    }
+
+    fn is_ending(&self) -> bool {
+        self.lock().ending
+    }
+
+    /// Waits for a call, or for `time`. Gives whether something has been committed, and whether
+    /// the thread is to end.
+    fn wait(&self, time: Option<Duration>) -> (bool, bool) {
+        let state = self.lock();
+        let idle = |called: &mut Called| !called.committed && !called.ending;
+        let mut state = match time {
+            None => self.changed.wait_while(state, idle).unwrap_or_else(PoisonError::into_inner),
+            Some(time) => {
+                let waited = self.changed.wait_timeout_while(state, time, idle);
+                waited.unwrap_or_else(PoisonError::into_inner).0
+            }
+        };
+        (std::mem::take(&mut state.committed), state.ending)
+    }
+
+    /// Rests, unless the thread is to end. Whether it may go on.
+    fn rest(&self, time: Duration) -> bool {
+        let state = self.lock();
+        let waited = self.changed.wait_timeout_while(state, time, |called| !called.ending);
+        !waited.unwrap_or_else(PoisonError::into_inner).0.ending
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Called> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Worker {
+    fn run(self, unverified: Option<Unverified>) {
+        if let Some(unverified) = unverified {
+            self.complete(&unverified);
+        }
+        let (mut retry, mut scrubbed) = (None, Instant::now());
+        loop {
+            let scrub = self.scrub.map(|_| ROUND.saturating_sub(scrubbed.elapsed()));
+            let (_, ending) = self.calls.wait(retry.into_iter().chain(scrub).min());
+            self.directory.store.prune();
+            if ending {
+                return;
+            }
+            retry = self.compact();
+            if let Some(rate) = self.scrub.filter(|_| scrubbed.elapsed() >= ROUND) {
+                self.scrub(rate);
+                scrubbed = Instant::now();
+            }
+        }
+    }
+
+    /// Merges what is due. Gives how long to wait before trying again what has failed.
+    fn compact(&self) -> Option<Duration> {
+        loop {
+            let merged = self.directory.store.compact(|_| !self.calls.is_ending());
+            self.directory.store.prune();
+            match merged {
+                Ok(Some(merged)) => tell(self.on_event.as_ref(), &Event::Compacted(merged)),
+                Ok(None) => return None,
+                Err(error) => {
+                    let reason = error.to_string();
+                    tell(self.on_event.as_ref(), &Event::CompactionFailed { reason });
+                    return Some(RETRY);
+                }
+            }
+        }
+    }
+
+    /// Fetches and verifies a snapshot that has been mapped.
+    fn complete(&self, unverified: &Unverified) {
+        let arena = self.process.heap.arena();
+        for chunk in &unverified.hot {
+            if self.calls.is_ending() {
+                return;
+            }
+            map::fetch(arena.base() + chunk.offset(), CHUNK_SIZE);
+        }
+        if unverified.verify {
+            let mut verified = Ok(Some(()));
+            for segment in unverified.chain.segments() {
+                let go_on = |_| !self.calls.is_ending();
+                verified = segment.verify_watched(&go_on).map(|report| report.map(drop));
+                if !matches!(verified, Ok(Some(()))) {
+                    break;
+                }
+            }
+            match verified {
+                Ok(Some(())) => {}
+                Ok(None) => return,
+                Err(error) => self.stop(unverified.number, &error),
+            }
+        }
+        self.process.meter.set_loaded(unverified.started.elapsed());
+    }
+
+    /// The process works on damaged pages: nothing that it says can be believed.
+    fn stop(&self, number: u64, error: &SegmentError) -> ! {
+        let reason = error.to_string();
+        // So that the next opening restores an older one. If that cannot be written, it will find
+        // out again.
+        let _ = self.directory.store.set_aside(number);
+        tell(self.on_event.as_ref(), &Event::Damaged { number, reason: reason.clone() });
+        os::fatal(&[
+            "stillheap: the snapshot that this process works on is damaged: ",
+            &reason,
+            ". It has been set aside; the next opening restores an older one\n",
+        ]);
+    }
+
+    /// Verifies all that the directory has, `rate` bytes in a second.
+    fn scrub(&self, rate: u64) {
+        let store = &self.directory.store;
+        for snapshot in store.snapshots() {
+            let watch = |pages: u64| {
+                let bytes = pages * PAGE_SIZE as u64;
+                let nanoseconds = u128::from(bytes) * 1_000_000_000 / u128::from(rate.max(1));
+                let time = Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX));
+                self.calls.rest(time)
+            };
+            match store.verify(snapshot.number, &watch) {
+                Ok(Some(_)) => {}
+                Ok(None) => return,
+                // It may have been pruned meanwhile.
+                Err(_) if store.snapshots().iter().all(|other| other.number != snapshot.number) => {
+                }
+                Err(error) => {
+                    let (number, reason) = (snapshot.number, error.to_string());
+                    tell(self.on_event.as_ref(), &Event::SnapshotDamaged { number, reason });
+                }
+            }
+        }
+        self.process.meter.count_scrub();
+    }
+}

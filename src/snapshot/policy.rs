@@ -1,0 +1,91 @@
+//! What a store keeps, and in which form.
+
+use crate::image::{Compression, Manifest, SegmentRecord};
+use std::time::Duration;
+
+/// What a store keeps, and in which form.
+#[derive(Debug, Clone, Copy)]
+pub struct Policy {
+    /// How many of the newest snapshots stay; at least one does.
+    pub keep: usize,
+    /// Snapshots that are not older than this stay as well.
+    pub keep_for: Option<Duration>,
+    /// How full segments are compressed.
+    pub full: Compression,
+    /// How deltas are.
+    pub delta: Compression,
+    /// Whether there are deltas at all.
+    pub increments: bool,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        let (full, delta) = (Compression::None, Compression::None);
+        Self { keep: 2, keep_for: None, full, delta, increments: true }
+    }
+}
+
+impl Policy {
+    /// Forgets the snapshots that are not to stay, `now` nanoseconds after 1970. Gives the
+    /// segments that are not needed any more.
+    pub(super) fn retain(&self, manifest: &mut Manifest, now: u64) -> Vec<SegmentRecord> {
+        let counting = manifest.snapshots.iter().rev().filter(|snapshot| !snapshot.set_aside);
+        let oldest = counting.take(self.keep.max(1)).last().map_or(0, |snapshot| snapshot.number);
+        let age = self.keep_for.map(|age| u64::try_from(age.as_nanos()).unwrap_or(u64::MAX));
+        manifest.retain(|snapshot| {
+            let is_young = age.is_some_and(|age| snapshot.frozen_at.saturating_add(age) >= now);
+            snapshot.number >= oldest || is_young
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::{Codec, Identity, Machine, SegmentKind, SegmentNumber, SnapshotRecord};
+
+    fn manifest() -> Manifest {
+        let identity = Identity {
+            heap_id: 1,
+            base: 0x2000_0000_0000,
+            arena_len: 1 << 40,
+            page_size: 4096,
+            machine: Machine::X86_64,
+        };
+        let mut manifest = Manifest::new(identity);
+        for number in 1..=5 {
+            let segment = SegmentNumber::new(number).unwrap();
+            let snapshot = SnapshotRecord {
+                number,
+                frozen_at: number * 1_000_000_000,
+                operations: 0,
+                pages: 0,
+                bytes: 0,
+                set_aside: false,
+                chain: vec![segment],
+            };
+            let (kind, codec) = (SegmentKind::Full, Codec::Raw);
+            let file_len = 9000;
+            let record = SegmentRecord { number: segment, kind, codec, file_len, header_crc: 0 };
+            manifest.add(snapshot, record);
+        }
+        manifest
+    }
+
+    #[test]
+    fn by_count_and_by_age() {
+        let kept = |keep, seconds: Option<u64>| {
+            let keep_for = seconds.map(Duration::from_secs);
+            let mut manifest = manifest();
+            let policy = Policy { keep, keep_for, ..Policy::default() };
+            let gone = policy.retain(&mut manifest, 5_500_000_000);
+            assert_eq!(gone.len() + manifest.segments.len(), 5);
+            manifest.snapshots.iter().map(|snapshot| snapshot.number).collect::<Vec<_>>()
+        };
+        assert_eq!(kept(0, None), [5]);
+        assert_eq!(kept(2, None), [4, 5]);
+        assert_eq!(kept(2, Some(3)), [3, 4, 5]);
+        assert_eq!(kept(1, Some(0)), [5]);
+        assert_eq!(kept(9, Some(1)), [1, 2, 3, 4, 5]);
+    }
+}
