@@ -2,7 +2,11 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 use stillheap_peers::Error;
+
+/// Processes that do nothing.
+const STARTS: usize = 21;
 
 /// Which of them.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -12,7 +16,7 @@ pub(crate) enum Program {
 }
 
 impl Program {
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Plain => "plain",
             Self::Ours => "ours",
@@ -63,6 +67,18 @@ impl Programs {
     /// Where they were built.
     pub(crate) fn target(&self) -> &Path {
         &self.target
+    }
+
+    /// How long a process of it takes that does nothing: the median of some.
+    pub(crate) fn start(&self, program: Program, dir: &Path) -> Result<Duration, Error> {
+        let mut times = Vec::new();
+        for _ in 0..STARTS {
+            let begun = Instant::now();
+            self.run(program, ["nothing", "-"], 0, dir)?;
+            times.push(begun.elapsed());
+        }
+        times.sort_unstable();
+        Ok(times[STARTS / 2])
     }
 
     /// Writes the text that states are built from. Gives the digest that all states must have.

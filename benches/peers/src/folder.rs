@@ -36,6 +36,10 @@ impl Folder {
         Ok(Self { dir, _lock: lock })
     }
 
+    pub(crate) fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
     /// A folder in it.
     pub(crate) fn part(&self, name: &str) -> io::Result<TempDir> {
         tempfile::Builder::new().prefix(name).tempdir_in(&self.dir)

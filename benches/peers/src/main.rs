@@ -2,9 +2,10 @@
 //! databases and building it anew.
 //!
 //! `cargo run --release --manifest-path benches/peers/Cargo.toml`; `-- --quick` for a first
-//! look, `--size MIB` for a state of another size than 64 MiB and 1 GiB, `--only NAME` for one way,
-//! `--rounds N`, `--dir DIR` for where the files lie (a folder of their own beside the
-//! programs). The programs `plain` and `ours` are built first; SQLite needs a C compiler.
+//! look, `--size MIB` for a state of another size than 64 MiB and 1 GiB, `--only NAME,NAME` for
+//! some of the ways, `--rounds N`, `--dir DIR` for where the files lie (a folder of their own
+//! beside the programs). The programs `plain` and `ours` are built first; SQLite needs a C
+//! compiler. 1 GiB takes 5 GiB of memory and 2 GiB of disk.
 //!
 //! The state is a `BTreeMap` of records by number and a `HashMap` of numbers by name. The ways:
 //! - `ours`: stillheap, opened as `rows.rs` says; a name for each row;
@@ -12,13 +13,14 @@
 //! - `rkyv_mapped`: rkyv's archive, mapped, validated, and asked where it lies; the state is
 //!   read-only then. `rkyv_trusted`: without the validation, so a damaged file is undefined
 //!   behaviour. `rkyv_loaded`: validated, and turned into ordinary collections;
-//! - `redb`: two tables, filled and committed in one transaction;
+//! - `redb`: two tables, filled and committed in one transaction, and closed;
+//!   `redb_killed`: not closed, so that each start looks through the file first;
 //! - `sqlite`: a database in memory, saved into a file by the online backup, asked there;
 //! - `rebuild`: a text file with the records is parsed, and the state built as at first.
 //!
-//! Each step is a process of its own. In `plain`, which runs all ways but ours, nothing of
-//! stillheap is linked. Prints medians over the rounds, `metric peers.<way>.<mib>.<what> VALUE
-//! UNIT`:
+//! Each step is a process of its own. In `plain`, which runs all ways but ours with the system's
+//! allocator, nothing of stillheap is linked. Prints medians over the rounds,
+//! `metric peers.<way>.<mib>.<what> VALUE UNIT`:
 //! - `save_ms`: from the state in memory to a durable (fsync'ed) file;
 //! - `pause_ms`: how long nobody can write to the state meanwhile. Serialisers: the whole
 //!   serialisation; redb: the commit; SQLite: the longest of the backup's steps of 4 MiB; ours:
@@ -28,11 +30,15 @@
 //!   found by name and by number, with the files in the page cache, and after fsync and
 //!   `posix_fadvise(DONTNEED)` (the host's caches and the disk's are not emptied);
 //! - `loaded_ms`, `loaded_cold_ms`: until all records have been looked at once;
-//! - `bytes`: on disk.
+//! - `bytes`: on disk; `resident_mib`: of the process that holds the state, before it saves.
+//!
+//! `metric peers.start.<plain|ours>_ms` is a process of that program that does nothing: ours has
+//! its address range before `main` begins.
 //!
 //! And ratios, theirs over ours, where above 1 is better for us:
-//! `ratio peers.<way>_over_<ours>.<mib>.<first_query_warm|first_query_cold|loaded|save|pause>`,
-//! `ratio restore.rebuild_over_<ours>.<mib>` (the first query, warm).
+//! `ratio restore.rebuild_over_<ours>.<mib>` (the first query, warm), and
+//! `ratio peers.<way>_over_<ours>.<mib>.<what>`, where `pause_over_longest_write` is their pause
+//! over our longest write: what the one who writes notes.
 //! After each restart a checksum over all that was saved is compared.
 
 mod children;
@@ -40,7 +46,7 @@ mod folder;
 mod report;
 mod ways;
 
-use children::Programs;
+use children::{Program, Programs};
 use folder::Folder;
 use report::Results;
 use std::path::Path;
@@ -69,6 +75,10 @@ fn main() -> Result<(), Error> {
         Some(dir) => Folder::new(Path::new(dir))?,
         None => Folder::new(programs.target())?,
     };
+    for program in [Program::Plain, Program::Ours] {
+        let time = programs.start(program, folder.path())?.as_secs_f64() * 1000.0;
+        println!("metric peers.start.{}_ms {time:.2} ms", program.name());
+    }
     for mib in sizes {
         // The state, its serialised form, and what a database keeps of it in its caches.
         if available_mib() < 4 * mib + 512 {

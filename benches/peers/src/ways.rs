@@ -30,18 +30,19 @@ pub(crate) struct Round<'a> {
     pub(crate) digest: &'a str,
 }
 
-/// All ways, or those that `only` names.
+/// All ways, or those that `only` names, with commas between them.
 pub(crate) fn chosen(only: Option<&str>) -> Result<Vec<Family>, Error> {
     let mut families = all();
     if let Some(only) = only {
+        let known: Vec<&str> = families.iter().flat_map(|family| &family.ways).copied().collect();
+        let wanted: Vec<&str> = only.split(',').collect();
+        if let Some(other) = wanted.iter().find(|name| !known.contains(name)) {
+            return Err(format!("no way is called {other}; there are {}", known.join(", ")).into());
+        }
         for family in &mut families {
-            family.ways.retain(|way| *way == only);
+            family.ways.retain(|way| wanted.contains(way));
         }
         families.retain(|family| !family.ways.is_empty());
-        if families.is_empty() {
-            let names: Vec<&str> = all().into_iter().flat_map(|family| family.ways).collect();
-            return Err(format!("no way is called {only}; there are {}", names.join(", ")).into());
-        }
     }
     Ok(families)
 }
@@ -59,6 +60,7 @@ fn all() -> Vec<Family> {
         plain(Some("postcard"), &["postcard"]),
         plain(Some("rkyv"), &["rkyv_mapped", "rkyv_trusted", "rkyv_loaded"]),
         plain(Some("redb"), &["redb"]),
+        plain(Some("redb_killed"), &["redb_killed"]),
         plain(Some("sqlite"), &["sqlite"]),
         plain(None, &[REBUILD]),
     ];

@@ -16,13 +16,17 @@ static HEAP: ProcessHeap = ProcessHeap::new();
 fn main() -> Result<(), Error> {
     let begun = Instant::now();
     let job = Job::from_arguments()?;
-    let row = rows().into_iter().find(|row| row.name == job.way);
-    let options = row.ok_or_else(|| format!("no such row: {}", job.way))?.options;
     match job.task {
-        Task::Save => save(&job, options),
-        Task::Restart => restart(begun, &job, || open(&job, options.create(false))),
+        Task::Save => save(&job, options(&job)?),
+        Task::Restart => restart(begun, &job, || open(&job, options(&job)?.create(false))),
+        Task::Nothing => Ok(()),
         Task::Source => Err("`plain` writes the source".into()),
     }
+}
+
+fn options(job: &Job) -> Result<Options, Error> {
+    let row = rows().into_iter().find(|row| row.name == job.way);
+    Ok(row.ok_or_else(|| format!("no such row: {}", job.way))?.options)
 }
 
 fn open(job: &Job, options: Options) -> Result<Kept, Error> {

@@ -7,11 +7,13 @@ mod tables;
 
 use std::time::Instant;
 use stillheap_peers::{Digest, Error, Job, Task, build, built, parse, restart, write_source};
+use tables::{End, Tables};
 
 fn main() -> Result<(), Error> {
     let begun = Instant::now();
     let job = Job::from_arguments()?;
     match job.task {
+        Task::Nothing => Ok(()),
         Task::Source => source(&job),
         Task::Save => save(&job),
         Task::Restart => come_back(begun, &job),
@@ -32,7 +34,8 @@ fn save(job: &Job) -> Result<(), Error> {
         "bincode" => files::save(&state, &job.dir, files::to_bincode),
         "postcard" => files::save(&state, &job.dir, files::to_postcard),
         "rkyv" => files::save(&state, &job.dir, rkyv_files::to_bytes),
-        "redb" => tables::save(&state, &job.dir),
+        "redb" => tables::save(&state, &job.dir, End::Closed),
+        "redb_killed" => tables::save(&state, &job.dir, End::Killed),
         "sqlite" => relations::save(state, &job.dir),
         other => Err(format!("no such way to save: {other}").into()),
     }
@@ -46,7 +49,8 @@ fn come_back(begun: Instant, job: &Job) -> Result<(), Error> {
         "rkyv_mapped" => restart(begun, job, || rkyv_files::Mapped::open(dir)),
         "rkyv_trusted" => restart(begun, job, || rkyv_files::Mapped::open_trusting(dir)),
         "rkyv_loaded" => restart(begun, job, || rkyv_files::load(dir)),
-        "redb" => restart(begun, job, || tables::Tables::open(dir)),
+        "redb" => restart(begun, job, || Tables::open(dir, End::Closed)),
+        "redb_killed" => restart(begun, job, || Tables::open(dir, End::Killed)),
         "sqlite" => restart(begun, job, || relations::Relations::open(dir)),
         "rebuild" => restart(begun, job, || parse(dir)),
         other => Err(format!("no such way to come back: {other}").into()),

@@ -12,9 +12,18 @@ const FILE: &str = "state.redb";
 const RECORDS: TableDefinition<u64, Row> = TableDefinition::new("records");
 const NAMES: TableDefinition<&str, u64> = TableDefinition::new("names");
 
+/// How the process that had the database ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// It closes the database, which writes down which pages are free.
+    Closed,
+    /// It does not, as if it were killed: the next one looks through the whole file.
+    Killed,
+}
+
 /// One transaction with all records. Writers wait for the commit; the inserts before it are
 /// their own work.
-pub(crate) fn save(state: &State, dir: &Path) -> Result<(), Error> {
+pub(crate) fn save(state: &State, dir: &Path, end: End) -> Result<(), Error> {
     let database = Database::create(dir.join(FILE))?;
     let begun = Instant::now();
     let transaction = database.begin_write()?;
@@ -34,23 +43,31 @@ pub(crate) fn save(state: &State, dir: &Path) -> Result<(), Error> {
     let committing = Instant::now();
     transaction.commit()?;
     saved(&Saved { pause: committing.elapsed(), whole: begun.elapsed() });
+    finish(database, end);
     Ok(())
+}
+
+fn finish(database: Database, end: End) {
+    if end == End::Killed {
+        std::mem::forget(database);
+    }
 }
 
 /// The tables in their database.
 pub(crate) struct Tables {
     records: ReadOnlyTable<u64, Row>,
     names: ReadOnlyTable<&'static str, u64>,
-    _database: Database,
+    database: Database,
+    end: End,
 }
 
 impl Tables {
-    pub(crate) fn open(dir: &Path) -> Result<Self, Error> {
+    pub(crate) fn open(dir: &Path, end: End) -> Result<Self, Error> {
         let database = Database::open(dir.join(FILE))?;
         let transaction = database.begin_read()?;
         let records = transaction.open_table(RECORDS)?;
         let names = transaction.open_table(NAMES)?;
-        Ok(Self { records, names, _database: database })
+        Ok(Self { records, names, database, end })
     }
 }
 
@@ -83,5 +100,11 @@ impl Store for Tables {
             look(name.value(), id.value());
         }
         Ok(())
+    }
+
+    fn close(self) {
+        let Self { records, names, database, end } = self;
+        drop((records, names));
+        finish(database, end);
     }
 }
