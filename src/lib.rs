@@ -38,11 +38,11 @@ mod xtree;
 #[cfg(not(loom))]
 pub use runtime::{
     Compacted, Compression, Event, FreezeStats, Heap, OpenError, Options, ProcessHeap, Restore,
-    Restored, Scope, SkippedSnapshot, SnapshotError, SnapshotInfo, Stats, Still, StillInfo, touch,
-    transient,
+    Restored, Scope, SkippedSnapshot, SnapshotError, SnapshotInfo, Stats, Still, StillInfo,
+    StoreFailure, touch, transient,
 };
 #[cfg(not(loom))]
-pub use snapshot::{CompactError, RevertError, VerifyError};
+pub use snapshot::VerifyError;
 #[cfg(not(loom))]
 pub use typed::{
     Branch, BranchReach, Durable, Key, Poisoned, Reach, Root, RootError, Rows, RowsMut, Steady,

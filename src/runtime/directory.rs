@@ -1,9 +1,12 @@
 //! An open heap's directory, shared by the threads that work on it: who lives longest keeps it
 //! locked.
+#![allow(unsafe_code, reason = "a store's memory is transient")]
 
 use crate::image::SnapshotRecord;
 use crate::os::{DirLock, DiskDir};
+use crate::runtime::scope::transient;
 use crate::snapshot::Store;
+use std::fmt;
 use std::time::{Duration, SystemTime};
 
 /// The store, and the lock that makes it this process's.
@@ -35,11 +38,38 @@ pub struct SnapshotInfo {
     pub set_aside: bool,
 }
 
+/// Why a heap's files were not changed as asked: its text says which file, and what was wrong.
+pub struct StoreFailure(Box<dyn std::error::Error + Send + Sync>);
+
 impl Directory {
     pub(super) fn new(store: Store<DiskDir>, lock: DirLock) -> Self {
         Self { store, _lock: lock }
     }
+
+    /// Changes the store, whose memory is the system's.
+    pub(super) fn change<T: Copy, E: std::error::Error + Send + Sync + 'static>(
+        &self,
+        change: impl FnOnce(&Store<DiskDir>) -> Result<T, E>,
+    ) -> Result<T, StoreFailure> {
+        let change = || change(&self.store).map_err(|error| StoreFailure(Box::new(error)));
+        // SAFETY: the store keeps what it makes to itself, and a failure cannot be taken apart.
+        unsafe { transient(change) }
+    }
 }
+
+impl fmt::Debug for StoreFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for StoreFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for StoreFailure {}
 
 impl SnapshotInfo {
     pub(super) fn of(record: &SnapshotRecord) -> Self {

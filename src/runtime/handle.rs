@@ -1,7 +1,7 @@
 //! An open heap, as its user holds it.
 
 use crate::heap::Damage;
-use crate::runtime::directory::Directory;
+use crate::runtime::directory::{Directory, StoreFailure};
 use crate::runtime::events::SnapshotFailure;
 use crate::runtime::keeper::{Keeper, tell};
 use crate::runtime::options::EventCallback;
@@ -9,7 +9,7 @@ use crate::runtime::process::Process;
 use crate::runtime::thread::{self, ThreadState};
 use crate::runtime::upkeep::Upkeep;
 use crate::runtime::{Event, SnapshotError, SnapshotInfo, Stats, Still, StillInfo};
-use crate::snapshot::{CompactError, Compacted, RevertError, VerifyError};
+use crate::snapshot::{Compacted, VerifyError};
 use std::any::Any;
 use std::fmt;
 use std::ops::Range;
@@ -118,10 +118,12 @@ impl Heap {
     ///
     /// # Errors
     /// If the files cannot be read or written; all snapshots are then as they were.
-    pub fn compact(&self) -> Result<Option<Compacted>, CompactError> {
-        let merged = self.directory.store.compact_fully(|_| true);
-        self.directory.store.prune();
-        merged
+    pub fn compact(&self) -> Result<Option<Compacted>, StoreFailure> {
+        self.directory.change(|store| {
+            let merged = store.compact_fully(|_| true);
+            store.prune();
+            merged
+        })
     }
 
     /// Closes the heap without a last snapshot, and makes an older snapshot the one that is opened
@@ -132,10 +134,10 @@ impl Heap {
     /// # Errors
     /// If there is no such snapshot, or the change cannot be made durable. The heap is closed all
     /// the same.
-    pub fn revert(mut self, snapshot: u64) -> Result<(), RevertError> {
+    pub fn revert(mut self, snapshot: u64) -> Result<(), StoreFailure> {
         self.keeper.end_unsaved();
         self.upkeep.end();
-        self.directory.store.revert(snapshot)
+        self.directory.change(|store| store.revert(snapshot))
     }
 
     /// Takes a last snapshot, unless nothing can have changed since the last one, and ends

@@ -33,7 +33,7 @@ pub use crate::image::Compression;
 pub use crate::os::exe::ExecutableIdentity;
 pub use crate::snapshot::Compacted;
 pub use calls::touch;
-pub use directory::SnapshotInfo;
+pub use directory::{SnapshotInfo, StoreFailure};
 pub use events::{Event, SnapshotError};
 pub use global::ProcessHeap;
 pub use handle::{Heap, Restored, SkippedSnapshot};

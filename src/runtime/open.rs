@@ -10,6 +10,7 @@ use crate::runtime::faults;
 use crate::runtime::handle::{Heap, Restored, SkippedSnapshot};
 use crate::runtime::keeper::{Keeper, SavedState, tell};
 use crate::runtime::process::{self, Process};
+use crate::runtime::scope::transient;
 use crate::runtime::upkeep::{Unverified, Upkeep};
 use crate::runtime::{Event, Options, ProcessHeap, Restore, Scope};
 use crate::snapshot::{
@@ -125,7 +126,9 @@ impl ProcessHeap {
         let (policy, create) = (options.policy, options.create);
         let verify = options.restore == Restore::Verified;
         let wish = Wish { number: options.open_at, verify, ..Wish::default() };
-        let Opening { store, image } = Store::open(dir, &host, heap_id, policy, create, wish)?;
+        let open = || Store::open(dir.clone(), &host, heap_id, policy, create, wish);
+        // What is wrong is found out once more, so that it is told in the heap's memory.
+        let Opening { store, image } = not_in_arena(open).or_else(|_| open())?;
         let restored = match image {
             Some(sound) => match restore_newest(process, &store, sound, &options, started) {
                 Err(OpenError::Collision { .. }) if options.restart_on_collision => {
@@ -156,7 +159,7 @@ impl ProcessHeap {
             changes: process.seen().changes,
             bytes: saved_pages(&unverified.chain) * PAGE_SIZE as u64,
         });
-        let directory = Arc::new(Directory::new(store, lock));
+        let directory = not_in_arena(|| Arc::new(Directory::new(store, lock)));
         let upkeep = Upkeep::start(process, &directory, &options, unverified);
         let mut upkeep = upkeep.map_err(OpenError::System)?;
         let shared = Arc::clone(&directory);
@@ -242,12 +245,20 @@ fn restore_newest(
         if !is_damaged || options.open_at.is_some() {
             return Err(error);
         }
-        let Ok(older) = store.older_than(&sound) else { return Err(error) };
+        let Ok(older) = not_in_arena(|| store.older_than(&sound)) else { return Err(error) };
         refused.extend(sound.skipped.iter().map(skipped_snapshot));
         let (number, reason) = (sound.snapshot.number, error.to_string());
         refused.push(SkippedSnapshot { number, reason });
         sound = older;
     }
+}
+
+/// The store's own memory is the system's: the snapshot thread changes it within windows, when the
+/// heap's must not be written to without need.
+fn not_in_arena<R>(make: impl FnOnce() -> R) -> R {
+    // SAFETY: what is made is the store and what is read from it, which `open` keeps to itself:
+    // what it gives away is copied from that.
+    unsafe { transient(make) }
 }
 
 fn skipped_snapshot(skipped: &Skipped) -> SkippedSnapshot {
