@@ -116,7 +116,7 @@ impl<'a, D: Dir> Heap<'a, D> {
         let number = self.manifest.next_segment;
         let range = 0..newest.chain.len();
         let merged = chain.merge(self.dir, range, number, compression, |_| true).unwrap();
-        let gone = self.manifest.replace(&newest.chain, merged.unwrap().record);
+        let gone = self.manifest.replace(&newest.chain, merged.unwrap().record, false);
         self.manifest.publish(self.dir).unwrap();
         for segment in gone {
             self.dir.remove(&segment.file_name()).unwrap();

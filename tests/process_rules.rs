@@ -138,13 +138,16 @@ fn lifecycle(dir: &Path) {
     assert!(info.pages > 0 && info.bytes > info.pages * 4096);
     assert_eq!(heap.taken().last(), Some(&info));
     assert!(heap.stats().heap.scoped > 0);
+    // What the upkeep thread does in time: another full segment, so that damage to one is no loss.
+    heap.compact().expect("room");
     counts.write(|counts| counts.insert("the last".to_owned(), 1));
     let last = heap.close().expect("a last snapshot").expect("its figures");
     assert_eq!((last.number, last.operations), (info.number + 1, 1002));
     // The memory stays, as an ordinary heap.
     counts.write(|counts| counts.insert("after closing".to_owned(), 1));
     let manifest = Manifest::load(&DiskDir::open(dir).expect("a folder")).expect("a manifest");
-    assert_eq!(manifest.snapshots.len(), 3, "as many as are kept");
+    let kept = manifest.snapshots.len();
+    assert!((3..=4).contains(&kept), "{kept}: as many as are kept, and a spare one");
 }
 
 fn after_lifecycle(dir: &Path) {
@@ -273,7 +276,8 @@ fn damage(path: &Path, offset: u64) {
 /// are as they were written, and yet it is not sound.
 #[allow(unsafe_code, reason = "writes where nobody may")]
 fn spoil_tables(dir: &Path) {
-    let heap = open(dir);
+    // An increment would not have what nobody has announced.
+    let heap = HEAP.open(dir, Options::new().increments(false)).expect("a heap");
     let counts: Root<Counts> = heap.root("counts").expect("a root");
     for number in 0..2 {
         counts.write(|counts| counts.insert("good".to_owned(), number));

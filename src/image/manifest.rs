@@ -226,13 +226,19 @@ impl Manifest {
     }
 
     /// Has a segment take the place of several in a row, in all chains that have these: it makes
-    /// the same of what comes before them. Returns the segments that are not needed any more.
+    /// the same of what comes before them. `spare`: a snapshot that these alone make up keeps them,
+    /// if it is not the newest. Returns the segments that are not needed any more.
     pub fn replace(
         &mut self,
         merged: &[SegmentNumber],
         segment: SegmentRecord,
+        spare: bool,
     ) -> Vec<SegmentRecord> {
+        let newest = self.newest().map(|newest| newest.number);
         for snapshot in &mut self.snapshots {
+            if spare && snapshot.chain == merged && Some(snapshot.number) != newest {
+                continue;
+            }
             let windows = snapshot.chain.windows(merged.len().max(1));
             if let Some(at) = windows.enumerate().find(|(_, part)| *part == merged) {
                 let range = at.0..at.0 + merged.len();

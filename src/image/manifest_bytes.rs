@@ -380,7 +380,7 @@ mod tests {
         let mut manifest = manifest();
         manifest.add(snapshot(8, &[5, 6, 10]), segment(10, SegmentKind::Delta));
         let merged = [number(5), number(6)];
-        let gone = manifest.replace(&merged, segment(11, SegmentKind::Full));
+        let gone = manifest.replace(&merged, segment(11, SegmentKind::Full), false);
         assert_eq!(gone.iter().map(|gone| gone.number.get()).collect::<Vec<_>>(), [6]);
         let chains = |manifest: &Manifest| {
             let chain = |snapshot: &SnapshotRecord| {

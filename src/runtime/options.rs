@@ -120,12 +120,21 @@ impl Options {
         self
     }
 
-    /// How many of the newest snapshots stay on disk; at least one does. With two, a damaged
-    /// newest one leaves another to go back to. One that was found damaged and passed over does
+    /// How many of the newest snapshots stay on disk; at least one does. (See [`Options::spare`] for
+    /// another one.) One that was found damaged and passed over does
     /// not count; it is removed when the next snapshot is durable.
     #[must_use]
     pub fn keep(mut self, snapshots: usize) -> Self {
         self.policy.keep = snapshots.max(1);
+        self
+    }
+
+    /// Whether, if more than one snapshot is kept, another is kept that shares no file with the
+    /// newest, so that damage to a single file never takes everything. It takes as much room on the
+    /// disk again as the heap. By default it is.
+    #[must_use]
+    pub fn spare(mut self, spare: bool) -> Self {
+        self.policy.spare = spare;
         self
     }
 

@@ -2,7 +2,9 @@
 //! that chains stay short and files hold little that is out of date.
 //!
 //! Nothing is merged across a retained snapshot's end, but when a chain has become too long: so a
-//! merger takes no more room on the disk, in the end, than what it replaces. Deltas are merged when
+//! merger takes no more room on the disk, in the end, than what it replaces. But for one: of two
+//! full segments the older one stays, with what the spare snapshot needs on it, so that no damage
+//! to a single file takes everything. Deltas are merged when
 //! enough of about the same size have gathered, as in a log-structured merge tree, so that no page
 //! is copied more often than about the logarithm of its age in snapshots; they are merged into
 //! the full segment when together they are half as long.
@@ -15,13 +17,14 @@ use crate::image::{
     SegmentReader, SegmentRecord, SnapshotRecord, WriteError,
 };
 use crate::os::Dir;
-use crate::snapshot::{SaveError, Store};
+use crate::snapshot::policy::spare;
+use crate::snapshot::{Policy, SaveError, Store};
 use std::ops::Range;
 
 /// Segments in a chain from which on it is merged, whatever that costs.
-const CHAIN_MAX: usize = 32;
+pub(super) const CHAIN_MAX: usize = 32;
 /// Deltas of about the same size that are merged.
-const GATHERED: usize = 4;
+pub(super) const GATHERED: usize = 4;
 
 /// Segments that are to be merged.
 #[derive(Debug)]
@@ -63,7 +66,7 @@ impl<D: Dir> Store<D> {
     /// Whether there is something to be merged.
     #[must_use]
     pub fn wants_compaction(&self) -> bool {
-        next_merger(&self.lock().manifest).is_some()
+        next_merger(&self.lock().manifest, &self.policy).is_some()
     }
 
     /// Merges segments, if that is due; `watch` is told of pages as they are written, and ends the
@@ -75,7 +78,7 @@ impl<D: Dir> Store<D> {
         &self,
         watch: impl FnMut(u64) -> bool,
     ) -> Result<Option<Compacted>, CompactError> {
-        let merger = next_merger(&self.lock().manifest);
+        let merger = next_merger(&self.lock().manifest, &self.policy);
         merger.map_or(Ok(None), |merger| self.merge(&merger, watch))
     }
 
@@ -146,7 +149,8 @@ impl<D: Dir> Store<D> {
     ) -> Result<bool, CommitError> {
         let mut state = self.lock();
         let mut next = state.manifest.clone();
-        let gone = next.replace(numbers, record);
+        let spare = self.policy.wants_spare() && record.kind == SegmentKind::Full;
+        let gone = next.replace(numbers, record, spare);
         if gone.iter().any(|segment| segment.number == record.number) {
             return Ok(false);
         }
@@ -180,8 +184,11 @@ impl From<SaveError> for CompactError {
 }
 
 /// What is to be merged next.
-fn next_merger(manifest: &Manifest) -> Option<Merger> {
+fn next_merger(manifest: &Manifest, policy: &Policy) -> Option<Merger> {
     let newest = manifest.newest()?;
+    if policy.wants_spare() && newest.chain.len() > 1 && spare(manifest).is_none() {
+        return Some(Merger { snapshot: newest.clone(), range: 0..newest.chain.len() });
+    }
     let lens: Vec<u64> = newest
         .chain
         .iter()

@@ -1,6 +1,6 @@
 //! What a store keeps, and in which form.
 
-use crate::image::{Compression, Manifest, SegmentRecord};
+use crate::image::{Compression, Manifest, SegmentNumber, SegmentRecord, SnapshotRecord};
 use std::time::Duration;
 
 /// What a store keeps, and in which form.
@@ -16,12 +16,14 @@ pub struct Policy {
     pub delta: Compression,
     /// Whether there are deltas at all.
     pub increments: bool,
+    /// Whether a snapshot that shares no file with the newest is kept as well, if more than one is.
+    pub spare: bool,
 }
 
 impl Default for Policy {
     fn default() -> Self {
         let (full, delta) = (Compression::None, Compression::None);
-        Self { keep: 2, keep_for: None, full, delta, increments: true }
+        Self { keep: 2, keep_for: None, full, delta, increments: true, spare: true }
     }
 }
 
@@ -31,18 +33,32 @@ impl Policy {
     pub(super) fn retain(&self, manifest: &mut Manifest, now: u64) -> Vec<SegmentRecord> {
         let counting = manifest.snapshots.iter().rev().filter(|snapshot| !snapshot.set_aside);
         let oldest = counting.take(self.keep.max(1)).last().map_or(0, |snapshot| snapshot.number);
+        let spare = spare(manifest).filter(|_| self.wants_spare()).map(|spare| spare.number);
         let age = self.keep_for.map(|age| u64::try_from(age.as_nanos()).unwrap_or(u64::MAX));
         manifest.retain(|snapshot| {
             let is_young = age.is_some_and(|age| snapshot.frozen_at.saturating_add(age) >= now);
-            snapshot.number >= oldest || is_young
+            snapshot.number >= oldest || is_young || Some(snapshot.number) == spare
         })
     }
+
+    pub(super) fn wants_spare(&self) -> bool {
+        self.spare && self.keep > 1
+    }
+}
+
+/// The newest snapshot that shares no segment with the newest of all: what is left if one of that
+/// one's files is damaged.
+pub(super) fn spare(manifest: &Manifest) -> Option<&SnapshotRecord> {
+    let newest = manifest.newest()?;
+    let is_shared = |segment: &SegmentNumber| newest.chain.contains(segment);
+    let mut counting = manifest.snapshots.iter().rev().filter(|snapshot| !snapshot.set_aside);
+    counting.find(|snapshot| !snapshot.chain.iter().any(is_shared))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::image::{Codec, Identity, Machine, SegmentKind, SegmentNumber, SnapshotRecord};
+    use crate::image::{Codec, Identity, Machine, SegmentKind};
 
     fn manifest() -> Manifest {
         let identity = Identity {
@@ -87,5 +103,25 @@ mod tests {
         assert_eq!(kept(2, Some(3)), [3, 4, 5]);
         assert_eq!(kept(1, Some(0)), [5]);
         assert_eq!(kept(9, Some(1)), [1, 2, 3, 4, 5]);
+    }
+
+    #[test]
+    fn one_that_shares_no_file_is_kept_as_well() {
+        let mut manifest = manifest();
+        // The last three are deltas on the second.
+        for place in 2..5 {
+            let before = manifest.snapshots[place - 1].chain.clone();
+            let own = manifest.snapshots[place].chain[0];
+            manifest.snapshots[place].chain = [&before[..], &[own]].concat();
+            manifest.segments[place].kind = SegmentKind::Delta;
+        }
+        let kept = |spare, keep| {
+            let mut manifest = manifest.clone();
+            Policy { keep, spare, ..Policy::default() }.retain(&mut manifest, 9);
+            manifest.snapshots.iter().map(|snapshot| snapshot.number).collect::<Vec<_>>()
+        };
+        assert_eq!(kept(true, 2), [1, 4, 5]);
+        assert_eq!(kept(false, 2), [4, 5]);
+        assert_eq!(kept(true, 1), [5]);
     }
 }

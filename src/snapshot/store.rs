@@ -16,7 +16,9 @@ use crate::image::{
     Wish, choose_as, leftovers,
 };
 use crate::os::Dir;
+use crate::snapshot::compact::{CHAIN_MAX, GATHERED};
 use crate::snapshot::forecast::Forecast;
+use crate::snapshot::policy::spare;
 use crate::snapshot::{Draft, Policy, RevertError, SaveError, StoreError, VerifyError};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -154,14 +156,19 @@ impl<D: Dir> Store<D> {
     }
 
     /// What the next window should save, when `dirtied` bytes have been dirtied since the last
-    /// one, in whole pages and chunks: all, if there is nothing to build on, or if most of the
-    /// heap has changed, so that a delta would be no gain.
+    /// one, in whole pages and chunks: all, if there is nothing to build on, if most of the heap has
+    /// changed, so that a delta would be no gain, or if too many have gathered.
     #[must_use]
     pub fn next_saves(&self, dirtied: u64) -> Saves {
         let mut state = self.lock();
         state.forecast.dirtied = dirtied / PAGE_SIZE as u64;
         let is_small = state.forecast.is_small();
-        match self.policy.increments && state.parent.is_some() && is_small {
+        let chain = state.manifest.newest().map_or(0, |newest| newest.chain.len());
+        // Nobody has had the time to merge: programs that run for a moment only.
+        let is_left_alone = chain >= CHAIN_MAX
+            || chain >= GATHERED && self.policy.wants_spare() && spare(&state.manifest).is_none();
+        let has_parent = state.parent.is_some();
+        match self.policy.increments && has_parent && is_small && !is_left_alone {
             true => Saves::Changed,
             false => Saves::All,
         }
