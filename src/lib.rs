@@ -37,9 +37,9 @@ mod xtree;
 
 #[cfg(not(loom))]
 pub use runtime::{
-    Compacted, Compression, Event, FreezeStats, Heap, OpenError, Options, ProcessHeap, Restore,
-    Restored, Scope, SkippedSnapshot, SnapshotError, SnapshotInfo, Stats, Still, StillInfo,
-    StoreFailure, touch, transient,
+    Attached, Compacted, Compression, Event, FreezeStats, Heap, OpenError, Options, ProcessHeap,
+    Restore, Restored, Scope, SkippedSnapshot, SnapshotError, SnapshotInfo, Stats, Still,
+    StillInfo, StoreFailure, touch, transient,
 };
 #[cfg(not(loom))]
 pub use snapshot::VerifyError;

@@ -17,6 +17,18 @@ use crate::os::map::{self, Protection};
 use std::io;
 use std::ptr;
 
+/// What becomes of a cell that is taken in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Adoption {
+    /// It is the heap's from then on.
+    Own {
+        /// Whether its memory is a private mapping of a file.
+        file_backed: bool,
+    },
+    /// It can be looked at: nothing is allocated in it, and nothing of it is saved.
+    Borrowed,
+}
+
 /// What is wrong with a cell's tables.
 #[derive(Debug, thiserror::Error)]
 pub enum CellDamage {
@@ -93,7 +105,7 @@ impl Arena {
         &self,
         cell: CellIndex,
         mapped_cells: u32,
-        file_backed: bool,
+        adoption: Adoption,
     ) -> Result<u32, CellDamage> {
         let memory = |source| CellDamage::Memory { cell: cell.0, source };
         self.commit_tables(cell, 1).map_err(memory)?;
@@ -112,8 +124,10 @@ impl Arena {
             }
             self.make_live(cell, span);
             let kind = self.kind_of_cell(cell);
-            self.cow().add_restored_cells(cell, span, kind, file_backed);
-            self.enter_side(cell);
+            if let Adoption::Own { file_backed } = adoption {
+                self.cow().add_restored_cells(cell, span, kind, file_backed);
+                self.enter_side(cell);
+            }
         } else {
             self.set_cell_state(cell, 0);
         }

@@ -24,7 +24,7 @@ mod saved;
 mod side;
 mod space;
 
-pub use adopt::CellDamage;
+pub use adopt::{Adoption, CellDamage};
 pub use layout::{
     BLOCK_MIN, CELL_MAGIC, CellHeader, ChunkEntry, ChunkKind, PageEntry, PageTag, Purpose,
     SLOT_SIZE, Slot,

@@ -3,7 +3,7 @@
 //! Everything here holds the heap's lock and allocates nothing.
 #![allow(unsafe_code, reason = "relies on the caller for the memory of the cells")]
 
-use crate::arena::{Arena, ChunkKind, Purpose};
+use crate::arena::{Adoption, Arena, ChunkKind, Purpose};
 use crate::base::sync::Ordering::Relaxed;
 use crate::base::{CHUNKS_PER_CELL, CellIndex, ChunkIndex};
 use crate::heap::check::Damage;
@@ -63,7 +63,10 @@ impl Heap {
         }
         let mapped = (0..runs.len()).try_for_each(&mut map).map_err(AdoptError::Map);
         let result = mapped
-            .and_then(|()| Ok(self.adopt_cells(runs)?))
+            .and_then(|()| {
+                let own = |run: &CellRun| Adoption::Own { file_backed: run.file_backed };
+                Ok(self.adopt_cells(runs, own)?)
+            })
             .and_then(|()| Ok(self.check_first_cell()?));
         if result.is_err() {
             self.reject(runs);
@@ -95,12 +98,55 @@ impl Heap {
         Ok(())
     }
 
-    fn adopt_cells(&self, runs: &[CellRun]) -> Result<(), Damage> {
+    /// Has an image's cells be there to be looked at: the heap goes on in the boot space, and never
+    /// allocates in them. Otherwise as [`Heap::adopt`].
+    ///
+    /// # Errors
+    /// As there.
+    ///
+    /// # Safety
+    /// As there; and nobody frees what lies in these cells.
+    pub unsafe fn borrow_image(
+        &self,
+        runs: &[CellRun],
+        mut map: impl FnMut(usize) -> io::Result<()>,
+    ) -> Result<(), AdoptError> {
+        // With the lock held no thread claims a cell.
+        let _shared = self.lock();
+        let mut cells = runs.iter().flat_map(|run| run.first.0..run.first.0 + run.count);
+        if let Some(cell) = cells.find(|&cell| self.arena.is_live(CellIndex(cell))) {
+            return Err(AdoptError::Taken { cell });
+        }
+        let result = (0..runs.len())
+            .try_for_each(&mut map)
+            .map_err(AdoptError::Map)
+            .and_then(|()| Ok(self.adopt_cells(runs, |_| Adoption::Borrowed)?))
+            .and_then(|()| Ok(self.check_first_cell()?));
+        if result.is_err() {
+            self.reject(runs);
+        }
+        result
+    }
+
+    /// Ends that: the cells become bare address space again.
+    ///
+    /// # Safety
+    /// Nobody has a reference into them.
+    pub unsafe fn return_image(&self, runs: &[CellRun]) {
+        let _shared = self.lock();
+        self.reject(runs);
+    }
+
+    fn adopt_cells(
+        &self,
+        runs: &[CellRun],
+        adoption: impl Fn(&CellRun) -> Adoption,
+    ) -> Result<(), Damage> {
         for run in runs {
             let end = run.first.0 + run.count;
             let mut cell = run.first;
             while cell.0 < end {
-                let span = self.arena.adopt_cell(cell, end - cell.0, run.file_backed)?;
+                let span = self.arena.adopt_cell(cell, end - cell.0, adoption(run))?;
                 Arena::data_chunks(cell).try_for_each(|chunk| self.check_chunk(chunk))?;
                 cell = CellIndex(cell.0 + span);
             }

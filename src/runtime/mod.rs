@@ -5,6 +5,7 @@
 //! inside an allocator call allocates nothing, and the snapshot thread allocates from the system
 //! alone, because it closes the gate that every other allocation passes.
 
+mod attach;
 mod calls;
 mod directory;
 mod events;
@@ -32,6 +33,7 @@ pub use crate::heap::{RootRecord, RootTableError};
 pub use crate::image::Compression;
 pub use crate::os::exe::ExecutableIdentity;
 pub use crate::snapshot::Compacted;
+pub use attach::Attached;
 pub use calls::touch;
 pub use directory::{SnapshotInfo, StoreFailure};
 pub use events::{Event, SnapshotError};

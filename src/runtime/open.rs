@@ -174,7 +174,7 @@ impl ProcessHeap {
     }
 
     /// The process's heap, if this is where its allocations come from.
-    fn installed(&self) -> Result<&'static Process, OpenError> {
+    pub(super) fn installed(&self) -> Result<&'static Process, OpenError> {
         // A fresh allocation tells: it lies in the arena if, and only if, the program's global
         // allocator is a `ProcessHeap`.
         let probe = Box::new(0_u64);

@@ -50,6 +50,11 @@ impl Opened {
         }
     }
 
+    /// What was attached is so no longer: a heap may be opened.
+    pub(super) fn release(&self) {
+        *lock(&self.path) = None;
+    }
+
     pub(super) fn set_trigger(&self, every: Option<u64>) {
         let every = every.unwrap_or(0);
         self.every.store(every, Relaxed);

@@ -120,8 +120,8 @@ impl Options {
         self
     }
 
-    /// How many of the newest snapshots stay on disk; at least one does. (See [`Options::spare`] for
-    /// another one.) One that was found damaged and passed over does
+    /// How many of the newest snapshots stay on disk; at least one does. (See [`Options::spare`]
+    /// for another one.) One that was found damaged and passed over does
     /// not count; it is removed when the next snapshot is durable.
     #[must_use]
     pub fn keep(mut self, snapshots: usize) -> Self {

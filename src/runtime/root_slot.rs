@@ -51,15 +51,20 @@ impl Heap {
 
     /// The schema that is stored with a root. It is never changed or freed.
     pub(crate) fn stored_schema(&self, record: &RootRecord) -> &'static [u8] {
-        let Ok(address) = usize::try_from(record.schema) else { return &[] };
-        let usable = self.process.heap.usable_size(address).unwrap_or(0);
-        let len = (record.schema_len as usize).min(usable);
-        let first: *const u8 = std::ptr::with_exposed_provenance(address);
-        if len == 0 || !self.holds_block(address) {
-            return &[];
-        }
-        // SAFETY: a block in use of at least that length; schemas are written once, before
-        // their address enters the table.
-        unsafe { slice::from_raw_parts(first, len) }
+        stored_schema(self.process, record)
     }
+}
+
+/// The schema that is stored with a root.
+pub(super) fn stored_schema<'a>(process: &Process, record: &RootRecord) -> &'a [u8] {
+    let Ok(address) = usize::try_from(record.schema) else { return &[] };
+    let usable = process.heap.usable_size(address).unwrap_or(0);
+    let len = (record.schema_len as usize).min(usable);
+    let first: *const u8 = std::ptr::with_exposed_provenance(address);
+    if len == 0 || !process.heap.is_live_block(address) {
+        return &[];
+    }
+    // SAFETY: a block in use of at least that length; schemas are written once, before
+    // their address enters the table.
+    unsafe { slice::from_raw_parts(first, len) }
 }

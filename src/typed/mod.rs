@@ -1,6 +1,7 @@
 //! Typed durable memory: which types may lie in a heap, their schemas, how values get their
 //! pointers into the executable right after a restart, roots, and tracked blocks.
 
+mod attached;
 mod branch;
 mod durable;
 mod impls;

@@ -101,6 +101,24 @@ pub enum RootError {
         /// The root's name.
         root: String,
     },
+    /// An attached snapshot does not have the root.
+    #[error("the snapshot has no root `{root}`; it has {}", list(there))]
+    NotThere {
+        /// The root's name.
+        root: String,
+        /// The names of those it has.
+        there: Vec<String>,
+    },
+    /// Values of the type cannot be looked at in an attached snapshot.
+    #[error(
+        "the root `{root}` cannot be looked at in an attached snapshot: {reason}. Open the heap"
+    )]
+    NotAttachable {
+        /// The root's name.
+        root: String,
+        /// Why not.
+        reason: String,
+    },
     /// The value was made inside `transient`.
     #[error("the root `{root}` cannot be made inside `transient`, where memory is not durable")]
     Transient {
@@ -129,7 +147,7 @@ struct Registry {
 
 /// A root's value in its block; never empty, so that the block has an address.
 #[repr(C)]
-struct Placed<T> {
+pub(super) struct Placed<T> {
     value: T,
     not_empty: u8,
 }
@@ -320,6 +338,13 @@ fn enter<T: Durable>(
     let cell = Arc::new(RootCell::new(name, TypeId::of::<T>(), value, read_in_scope, thread));
     registry.cells.insert(name.to_owned(), Arc::clone(&cell));
     cell
+}
+
+fn list(names: &[String]) -> String {
+    match names {
+        [] => "none".to_owned(),
+        _ => names.join(", "),
+    }
 }
 
 fn address(number: u64) -> usize {
