@@ -105,12 +105,13 @@ fn writer(dir: &Path) {
         let _ = out.flush();
     };
     // What the trigger takes is reported, too.
-    let options =
-        Options::new().snapshot_every_ops(170).restart_on_collision(true).on_event(move |event| {
-            match event {
-                Event::Durable(info) => say(format!("durable {}", info.operations)),
-                other => say(format!("event {other}")),
-            }
+    let options = Options::new()
+        .check_tracked(true)
+        .snapshot_every_ops(170)
+        .restart_on_collision(true)
+        .on_event(move |event| match event {
+            Event::Durable(info) => say(format!("durable {}", info.operations)),
+            other => say(format!("event {other}")),
         });
     let heap: Heap = HEAP.open(dir, options).expect("a heap");
     let state = heap.root::<State>("state").expect("the same type");

@@ -384,9 +384,17 @@ impl Engine {
         if !self.changed_only.load(Relaxed) || self.ledger(kind).is_dirty(page, ended) {
             return true;
         }
-        // Tables of an earlier life of the cell may be in a snapshot.
+        if kind == PageKind::Tracked {
+            return false;
+        }
+        // Tables of a chunk that was free, or of a cell that was not there or had no chunk in use,
+        // may be as they were long ago, and in no snapshot. What tells of a chunk has changed then.
+        let slot = page - page % SLOT_PAGES;
         let cell = image_page(kind, page).chunk().cell();
-        kind == PageKind::Table && self.cells.note(cell).added.load(Relaxed) == ended
+        let is_cells_own = slot.is_multiple_of(PAGES_PER_CHUNK);
+        let slots = slot..slot + if is_cells_own { PAGES_PER_CHUNK } else { 1 };
+        self.cells.note(cell).added.load(Relaxed) == ended
+            || slots.step_by(SLOT_PAGES as usize).any(|slot| self.tables.is_dirty(slot, ended))
     }
 
     /// Whether it saves a guarded chunk.

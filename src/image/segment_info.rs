@@ -34,7 +34,7 @@ pub struct SegmentInfo {
 pub struct Summed {
     /// Which.
     pub page: PageIndex,
-    /// See [`digest_seeded`]; the seed is the identity's.
+    /// Of the page's bytes, with the identity's seed.
     pub digest: Digest,
 }
 

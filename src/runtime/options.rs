@@ -112,8 +112,9 @@ impl Options {
     }
 
     /// Write-protects the memory whose writes are announced by software, to catch writes that
-    /// are not: they end the process with a message. For tests of unsafe code, on small heaps; it
-    /// costs a system call for each page and snapshot.
+    /// are not: they end the process with a message. And compares what increments leave out with
+    /// the snapshot before: a difference fails the snapshot. For tests of unsafe code, on small
+    /// heaps; it costs a system call for each page and snapshot.
     #[must_use]
     pub fn check_tracked(mut self, check: bool) -> Self {
         self.check_tracked = check;

@@ -5,6 +5,7 @@
 //! durable afterwards. What to save the arena's own tables tell, as they were frozen; nothing
 //! here knows of blocks.
 
+mod check;
 mod compact;
 mod error;
 mod forecast;
@@ -18,6 +19,7 @@ mod sieve;
 mod sink;
 mod store;
 
+pub use check::Unannounced;
 pub use compact::{CompactError, Compacted};
 pub use error::{RevertError, SaveError, StoreError, VerifyError};
 pub use heat::heat_in;

@@ -8,6 +8,7 @@ use crate::base::{ChunkIndex, PAGE_SIZE, PageIndex, PageRun};
 use crate::cow::{CellKind, Engine, Saves, Staged, Unit, Window};
 use crate::image::{Chain, SegmentInfo, SegmentWriter, WriteError};
 use crate::os::{Dir, File};
+use crate::snapshot::check::{Unannounced, check_unsaved};
 use crate::snapshot::plan::{ChunkPlan, CopyMissing, PATIENCE, Plan};
 use crate::snapshot::sieve::Sieve;
 use crate::snapshot::sink::{Sink, Sunk};
@@ -50,6 +51,9 @@ pub enum DraftError {
     /// A copy that a writer began has not come.
     #[error(transparent)]
     Copy(#[from] CopyMissing),
+    /// In a checked heap, a change that nobody has announced.
+    #[error(transparent)]
+    Unannounced(#[from] Unannounced),
 }
 
 /// The work on one segment.
@@ -91,6 +95,9 @@ impl<F: File> Draft<F> {
             let mut sink = Sink::new(writer, sieve, saves);
             if saves == Saves::Changed {
                 plan.state_dropped(window, &mut sink);
+                if engine.is_checked() {
+                    check_unsaved(&plan, window, &mut sink.sieve)?;
+                }
                 plan.keep_changed(window);
             }
             plan.sort_by_heat(|chunk| engine.heat(chunk));
@@ -351,7 +358,7 @@ impl<'w, 'e, F: File> Saving<'w, 'e, F> {
     }
 }
 
-fn pages(runs: &[PageRun]) -> impl Iterator<Item = PageIndex> {
+pub(super) fn pages(runs: &[PageRun]) -> impl Iterator<Item = PageIndex> {
     runs.iter().flat_map(|run| (0..run.count).map(|place| PageIndex(run.first.0 + place)))
 }
 
