@@ -115,7 +115,7 @@ impl<'a, D: Dir> Heap<'a, D> {
         let chain = Chain::open(self.dir, &self.manifest, &newest).unwrap();
         let number = self.manifest.next_segment;
         let range = 0..newest.chain.len();
-        let merged = chain.merge(self.dir, range, number, compression, |_| true).unwrap();
+        let merged = chain.merge(self.dir, range, number, compression, &|_| true).unwrap();
         let gone = self.manifest.replace(&newest.chain, merged.unwrap().record, false);
         self.manifest.publish(self.dir).unwrap();
         for segment in gone {

@@ -185,7 +185,7 @@ impl Life {
         self.manifest.next_segment = number.next().expect("few");
         let compression = if input[2] & 1 == 0 { Compression::None } else { Compression::Lz4 };
         let kind = if from == 0 { SegmentKind::Full } else { SegmentKind::Delta };
-        let merged = chain.merge(&self.dir, from..to, number, compression, |_| true);
+        let merged = chain.merge(&self.dir, from..to, number, compression, &|_| true);
         let Ok(Some(summary)) = merged else {
             let _ = self.dir.remove(&number.file_name(kind));
             return;

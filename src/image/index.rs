@@ -3,7 +3,7 @@
 //! Invariant: page numbers rise strictly.
 
 use super::codec::{Defect, check};
-use crate::base::{Digest, PAGE_SIZE, PageIndex, RunSet, crc32};
+use crate::base::{Digest, PageIndex, RunSet, crc32};
 use std::ops::Range;
 
 /// An entry's bytes in a file.
@@ -113,7 +113,8 @@ impl<'a> Index<'a> {
 
 impl IndexEntry {
     /// The entry for a page with these bytes, whose digest is known.
-    pub(super) fn of(page: PageIndex, bytes: &[u8; PAGE_SIZE], digest: Digest) -> Self {
+    #[must_use]
+    pub fn of(page: PageIndex, bytes: &[u8], digest: Digest) -> Self {
         Self { page, crc: crc32(bytes), digest }
     }
 
@@ -143,7 +144,7 @@ pub(super) fn page_of(entry: &[u8; ENTRY_LEN]) -> PageIndex {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::{PageRun, digest};
+    use crate::base::{PAGE_SIZE, PageRun, digest};
 
     fn entry(number: u32) -> IndexEntry {
         let page = [7; PAGE_SIZE];

@@ -5,9 +5,10 @@
 use super::{
     chain::{Chain, InForce},
     compression::Compression,
+    index::IndexEntry,
     names::{SegmentKind, SegmentNumber},
     pages::Pages,
-    segment_info::{SegmentInfo, SegmentSummary, Summed, WriteError},
+    segment_info::{SegmentInfo, SegmentSummary, WriteError},
     segment_reader::SegmentReader,
     segment_writer::SegmentWriter,
 };
@@ -19,6 +20,9 @@ use std::{ops::Range, sync::Arc};
 
 /// Pages that are copied with one call at most.
 const COPY_PAGES: usize = 512;
+/// Pages after which they are made durable: so the kernel never has much to write at once, which
+/// others would wait for.
+const SYNC_PAGES: usize = 16 << 10;
 
 impl<F: File> Chain<F> {
     /// Writes the merger of the segments in `range` as segment `number`, synced, to take their
@@ -34,7 +38,7 @@ impl<F: File> Chain<F> {
         range: Range<usize>,
         number: SegmentNumber,
         compression: Compression,
-        mut watch: impl FnMut(u64) -> bool,
+        watch: &(dyn Fn(u64) -> bool + Sync),
     ) -> Result<Option<SegmentSummary>, WriteError> {
         let segments = &self.segments()[range.clone()];
         let [first, .., last] = segments else { return Ok(None) };
@@ -51,13 +55,18 @@ impl<F: File> Chain<F> {
         let mut pages = self.pages();
         let mut batch = Vec::with_capacity(COPY_PAGES);
         let mut zeros = stated_zero(segments);
-        let mut saved = Vec::new();
+        let (mut saved, mut unsynced) = (Vec::new(), 0);
         for in_force in self.in_force(range.start, range.end) {
             let follows = batch.last().is_none_or(|&before| self.follow(before, in_force));
             if batch.len() == COPY_PAGES || !follows {
                 self.copy(&mut writer, &mut pages, &batch)?;
                 if !watch(batch.len() as u64) {
                     return Ok(None);
+                }
+                unsynced += batch.len();
+                if unsynced >= SYNC_PAGES {
+                    writer.flush()?;
+                    unsynced = 0;
                 }
                 batch.clear();
             }
@@ -93,15 +102,15 @@ impl<F: File> Chain<F> {
         if writer.copy_pages(source, first.place, batch.len())? {
             return Ok(());
         }
-        let mut summed = Vec::with_capacity(batch.len());
+        let mut entries: Vec<IndexEntry> = Vec::with_capacity(batch.len());
         let mut bytes = Vec::with_capacity(batch.len() * PAGE_SIZE);
         for &in_force in batch {
             let index = self.segments()[in_force.segment].index();
             let Some(entry) = index.get(in_force.place) else { continue };
             bytes.extend_from_slice(pages.read(in_force).map_err(Box::new)?);
-            summed.push(Summed { page: entry.page, digest: entry.digest });
+            entries.push(entry);
         }
-        writer.write(&summed, &bytes)
+        writer.write(&entries, &bytes)
     }
 }
 

@@ -51,7 +51,7 @@ pub use names::{
 };
 pub use pages::Pages;
 pub use segment_error::SegmentError;
-pub use segment_info::{SegmentInfo, SegmentSummary, Summed, WriteError, Written};
+pub use segment_info::{SegmentInfo, SegmentSummary, WriteError, Written};
 pub use segment_reader::SegmentReader;
 pub use segment_writer::{FinishedSegment, SegmentWriter};
 pub use verify::VerifyReport;

@@ -4,7 +4,7 @@ use super::{
     compression::Compression, identity::Identity, manifest::SegmentRecord, names::SegmentNumber,
     segment_error::SegmentError,
 };
-use crate::base::{Digest, PageIndex, PageRun};
+use crate::base::{PageIndex, PageRun};
 use std::{
     io,
     path::{Path, PathBuf},
@@ -27,15 +27,6 @@ pub struct SegmentInfo {
     pub operations: u64,
     /// How its pages are compressed.
     pub compression: Compression,
-}
-
-/// A page that is to be saved, and the digest of its bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Summed {
-    /// Which.
-    pub page: PageIndex,
-    /// Of the page's bytes, with the identity's seed.
-    pub digest: Digest,
 }
 
 /// What was written.

@@ -14,7 +14,7 @@ use super::{
     manifest::SegmentRecord,
     names::SegmentKind,
     packing::Packing,
-    segment_info::{SegmentInfo, SegmentSummary, Summed, WriteError, Written, full_or, io_error},
+    segment_info::{SegmentInfo, SegmentSummary, WriteError, Written, full_or, io_error},
     segment_reader::SegmentReader,
 };
 use crate::{
@@ -118,11 +118,11 @@ impl<F: File> SegmentWriter<F> {
                 written.zero_pages += run.len() as u64;
             } else {
                 let digest = |page: &[u8; PAGE_SIZE]| digest_seeded(page, seed);
-                let summed = (next..).zip(run);
-                let summed: Vec<Summed> = summed
-                    .map(|(page, bytes)| Summed { page: PageIndex(page), digest: digest(bytes) })
+                let entries: Vec<IndexEntry> = (next..)
+                    .zip(run)
+                    .map(|(page, bytes)| IndexEntry::of(PageIndex(page), bytes, digest(bytes)))
                     .collect();
-                self.write(&summed, run.as_flattened())?;
+                self.write(&entries, run.as_flattened())?;
                 written.pages += run.len() as u64;
             }
             next = next.wrapping_add(u32::try_from(run.len()).unwrap_or(u32::MAX));
@@ -130,23 +130,24 @@ impl<F: File> SegmentWriter<F> {
         Ok(written)
     }
 
-    /// Writes pages, none of them zero, whose bytes lie one after the other in `bytes`.
+    /// Writes pages, none of them zero, whose bytes lie one after the other in `bytes`, with the
+    /// entries that the index gets. Digests have the identity's seed.
     ///
     /// # Errors
     /// [`WriteError`]; the segment is then to be abandoned.
-    pub fn write(&mut self, summed: &[Summed], bytes: &[u8]) -> Result<(), WriteError> {
-        let Some(&Summed { page: first, .. }) = summed.first() else { return Ok(()) };
+    pub fn write(&mut self, entries: &[IndexEntry], bytes: &[u8]) -> Result<(), WriteError> {
+        let Some(&IndexEntry { page: first, .. }) = entries.first() else { return Ok(()) };
         let (pages, odd) = bytes.as_chunks::<PAGE_SIZE>();
-        if !odd.is_empty() || pages.len() != summed.len() {
+        if !odd.is_empty() || pages.len() != entries.len() {
             return Err(self.misplaced(first, bytes.len()));
         }
         let slots = match &mut self.body {
             Body::Placed(_) => {
-                self.place(summed, pages)?;
+                self.place(entries, pages)?;
                 Vec::new()
             }
             Body::Packed(packing) => {
-                let digests: Vec<Digest> = summed.iter().map(|summed| summed.digest).collect();
+                let digests: Vec<Digest> = entries.iter().map(|entry| entry.digest).collect();
                 packing.write(&self.file, &digests, pages).map_err(|source| {
                     let end = packing.end();
                     full_or(&self.path, "write", end, bytes.len() as u64, source)
@@ -154,8 +155,8 @@ impl<F: File> SegmentWriter<F> {
             }
         };
         let mut slots = slots.into_iter();
-        for (&Summed { page, digest }, bytes) in summed.iter().zip(pages) {
-            let entry = IndexEntry::of(page, bytes, digest).to_bytes();
+        for entry in entries {
+            let entry = entry.to_bytes();
             let place = slots.next().map_or([0; PLACE_LEN], Slot::to_bytes);
             self.saved.push(Saved { entry, place });
         }
@@ -193,6 +194,17 @@ impl<F: File> SegmentWriter<F> {
             self.saved.push(Saved { entry: entry.to_bytes(), place });
         }
         Ok(true)
+    }
+
+    /// Has what has been written so far go to the disk, so that the end has less to wait for.
+    ///
+    /// # Errors
+    /// [`WriteError`]; the segment is then to be abandoned.
+    pub fn flush(&mut self) -> Result<(), WriteError> {
+        if let Body::Packed(packing) = &mut self.body {
+            packing.flush(&self.file).map_err(|source| io_error(&self.path, "write", source))?;
+        }
+        self.file.sync().map_err(|source| io_error(&self.path, "sync", source))
     }
 
     /// States that pages are zero. A full segment needs not be told.
@@ -257,9 +269,10 @@ impl<F: File> SegmentWriter<F> {
     }
 
     /// Writes each run of consecutive pages where it belongs.
-    fn place(&self, summed: &[Summed], pages: &[[u8; PAGE_SIZE]]) -> Result<(), WriteError> {
+    fn place(&self, entries: &[IndexEntry], pages: &[[u8; PAGE_SIZE]]) -> Result<(), WriteError> {
         let mut at = 0;
-        for run in summed.chunk_by(|left, right| left.page.0.checked_add(1) == Some(right.page.0)) {
+        for run in entries.chunk_by(|left, right| left.page.0.checked_add(1) == Some(right.page.0))
+        {
             let first = run[0].page;
             let bytes = pages[at..at + run.len()].as_flattened();
             self.write_at(self.offset_of(first, run.len())?, bytes)?;

@@ -120,7 +120,7 @@ impl Heap {
     /// If the files cannot be read or written; all snapshots are then as they were.
     pub fn compact(&self) -> Result<Option<Compacted>, StoreFailure> {
         self.directory.change(|store| {
-            let merged = store.compact_fully(|_| true);
+            let merged = store.compact_fully(&|_| true);
             store.prune();
             merged
         })

@@ -184,7 +184,7 @@ impl Worker {
     /// Merges what is due. Gives how long to wait before trying again what has failed.
     fn compact(&self) -> Option<Duration> {
         loop {
-            let merged = self.directory.store.compact(|_| !self.calls.is_ending());
+            let merged = self.directory.store.compact(&|_| !self.calls.is_ending());
             self.directory.store.prune();
             match merged {
                 Ok(Some(merged)) => tell(self.on_event.as_ref(), &Event::Compacted(merged)),

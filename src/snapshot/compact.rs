@@ -76,7 +76,7 @@ impl<D: Dir> Store<D> {
     /// See [`CompactError`].
     pub fn compact(
         &self,
-        watch: impl FnMut(u64) -> bool,
+        watch: &(dyn Fn(u64) -> bool + Sync),
     ) -> Result<Option<Compacted>, CompactError> {
         let merger = next_merger(&self.lock().manifest, &self.policy);
         merger.map_or(Ok(None), |merger| self.merge(&merger, watch))
@@ -88,7 +88,7 @@ impl<D: Dir> Store<D> {
     /// See [`CompactError`].
     pub fn compact_fully(
         &self,
-        watch: impl FnMut(u64) -> bool,
+        watch: &(dyn Fn(u64) -> bool + Sync),
     ) -> Result<Option<Compacted>, CompactError> {
         let newest = self.lock().manifest.newest().cloned();
         let Some(snapshot) = newest.filter(|newest| newest.chain.len() > 1) else {
@@ -101,7 +101,7 @@ impl<D: Dir> Store<D> {
     fn merge(
         &self,
         merger: &Merger,
-        watch: impl FnMut(u64) -> bool,
+        watch: &(dyn Fn(u64) -> bool + Sync),
     ) -> Result<Option<Compacted>, CompactError> {
         let (manifest, number) = {
             let mut state = self.lock();
@@ -125,14 +125,17 @@ impl<D: Dir> Store<D> {
         merger: &Merger,
         number: SegmentNumber,
         compression: Compression,
-        watch: impl FnMut(u64) -> bool,
+        watch: &(dyn Fn(u64) -> bool + Sync),
     ) -> Result<Option<Compacted>, CompactError> {
         let chain = Chain::open(&self.dir, manifest, &merger.snapshot)?;
         let range = merger.range.clone();
         let written = chain.merge(&self.dir, range, number, compression, watch)?;
         let Some(summary) = written else { return Ok(None) };
         // The kernel may have copied it, and nobody has looked at it.
-        SegmentReader::open(&self.dir, &summary.record, &manifest.identity)?.verify()?;
+        let merged = SegmentReader::open(&self.dir, &summary.record, &manifest.identity)?;
+        if merged.verify_watched(watch)?.is_none() {
+            return Ok(None);
+        }
         let numbers = &merger.snapshot.chain[merger.range.clone()];
         let is_committed = self.replace(numbers, summary.record)?;
         let segments = numbers.len();

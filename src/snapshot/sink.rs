@@ -2,7 +2,7 @@
 
 use crate::base::{CHUNK_SIZE, ChunkIndex, PAGE_SIZE, PageIndex, PageRun};
 use crate::cow::Saves;
-use crate::image::{SegmentWriter, Summed, WriteError};
+use crate::image::{IndexEntry, SegmentWriter, WriteError};
 use crate::os::File;
 use crate::snapshot::sieve::Sieve;
 
@@ -13,7 +13,7 @@ pub(super) struct Sink<'a, F> {
     pub(super) sieve: Sieve<'a, F>,
     saves: Saves,
     /// Pages that wait to be written together, a chunk's size at most, with room for one more.
-    summed: Vec<Summed>,
+    entries: Vec<IndexEntry>,
     bytes: Vec<u8>,
     zeros: Vec<PageRun>,
     /// Pages among those that wait that are not as they were.
@@ -35,7 +35,7 @@ impl<'a, F: File> Sink<'a, F> {
             writer,
             sieve,
             saves,
-            summed: Vec::new(),
+            entries: Vec::new(),
             bytes: vec![0; CHUNK_SIZE + PAGE_SIZE],
             zeros: Vec::new(),
             differing: 0,
@@ -44,18 +44,22 @@ impl<'a, F: File> Sink<'a, F> {
 
     /// Where the next page's bytes go, before [`Sink::take`].
     pub(super) fn room(&mut self) -> &mut [u8] {
-        let start = self.summed.len() * PAGE_SIZE;
+        let start = self.entries.len() * PAGE_SIZE;
         &mut self.bytes[start..start + PAGE_SIZE]
     }
 
     /// Takes the page whose bytes are in the room.
     pub(super) fn take(&mut self, page: PageIndex) {
-        let start = self.summed.len() * PAGE_SIZE;
+        let start = self.entries.len() * PAGE_SIZE;
         let sifted = self.sieve.sift(page, &self.bytes[start..start + PAGE_SIZE]);
         self.differing += u64::from(sifted.differs());
         match sifted.now {
             _ if self.saves == Saves::Changed && !sifted.differs() => {}
-            Some(digest) => self.summed.push(Summed { page, digest }),
+            Some(digest) => {
+                // Summed up while it is in the cache.
+                let bytes = &self.bytes[start..start + PAGE_SIZE];
+                self.entries.push(IndexEntry::of(page, bytes, digest));
+            }
             None => self.zeros.push(PageRun { first: page, count: 1 }),
         }
     }
@@ -82,22 +86,22 @@ impl<'a, F: File> Sink<'a, F> {
 
     /// Whether no more than the room is left.
     pub(super) fn is_full(&self) -> bool {
-        self.summed.len() == CHUNK_SIZE / PAGE_SIZE
+        self.entries.len() == CHUNK_SIZE / PAGE_SIZE
     }
 
     /// Writes what waits.
     pub(super) fn flush(&mut self) -> Result<Sunk, WriteError> {
-        let len = self.summed.len();
-        let written = self.writer.write(&self.summed, &self.bytes[..len * PAGE_SIZE]);
+        let len = self.entries.len();
+        let written = self.writer.write(&self.entries, &self.bytes[..len * PAGE_SIZE]);
         self.zeros.drain(..).for_each(|zero| self.writer.state_zero(zero));
-        self.summed.clear();
+        self.entries.clear();
         let differing = std::mem::take(&mut self.differing);
         written.map(|()| Sunk { saved: len as u64, differing })
     }
 
     /// Forgets what waits: it was not frozen state.
     pub(super) fn discard(&mut self) {
-        self.summed.clear();
+        self.entries.clear();
         self.zeros.clear();
         self.differing = 0;
     }
