@@ -57,19 +57,22 @@
 //! - Programs that are linked statically, or with another C library than glibc: there is no
 //!   second definition to call, and nothing is interposed.
 //!
+//! Under a fuzzer nothing is interposed either (`cfg(fuzzing)`): sanitizers call the C library before
+//! instrumented code can run.
+//!
 //! A function that this C library does not have yet, since it is an older one, fails with
 //! `ENOSYS`, as std and others expect of older kernels.
 
-#[cfg(all(target_env = "gnu", not(target_feature = "crt-static")))]
+#[cfg(all(target_env = "gnu", not(target_feature = "crt-static"), not(fuzzing)))]
 mod functions;
 mod seam;
 mod shadow;
 
-#[cfg(all(target_env = "gnu", not(target_feature = "crt-static")))]
+#[cfg(all(target_env = "gnu", not(target_feature = "crt-static"), not(fuzzing)))]
 pub(super) use functions::look_up;
 pub use seam::touch;
 pub(crate) use shadow::BOUNCE;
 
 /// Nothing is defined, so nothing needs to be found.
-#[cfg(not(all(target_env = "gnu", not(target_feature = "crt-static"))))]
+#[cfg(not(all(target_env = "gnu", not(target_feature = "crt-static"), not(fuzzing))))]
 pub(super) fn look_up() {}
