@@ -51,7 +51,22 @@ impl<F: File> Chain<F> {
             operations: last.header().operations,
             compression,
         };
-        let mut writer = SegmentWriter::create(dir, &info, last.runs())?;
+        let kind = if info.parent.is_some() { SegmentKind::Delta } else { SegmentKind::Full };
+        self.merge_into(dir, &number.file_name(kind), &info, range, watch)
+    }
+
+    /// Writes what the segments in `range` make together, as the segment that `info` describes.
+    pub(super) fn merge_into<D: Dir<File = F>>(
+        &self,
+        dir: &D,
+        name: &str,
+        info: &SegmentInfo,
+        range: Range<usize>,
+        watch: &(dyn Fn(u64) -> bool + Sync),
+    ) -> Result<Option<SegmentSummary>, WriteError> {
+        let segments = &self.segments()[range.clone()];
+        let Some(last) = segments.last() else { return Ok(None) };
+        let mut writer = SegmentWriter::create_named(dir, name, info, last.runs())?;
         let mut pages = self.pages();
         let mut batch = Vec::with_capacity(COPY_PAGES);
         let mut zeros = stated_zero(segments);

@@ -8,6 +8,7 @@
 //!   `by_frame`, `verify`, `segment_error`: and back
 //! - `chain`, `pages`: a snapshot's segments together; `merge`: several of them made one
 //! - `choose`: the newest sound snapshot of a directory
+//! - `portable`: a snapshot as one file
 //! - `names`: file names, and what a directory's names say about it
 //! - `codec`: little-endian fields with offsets
 //!
@@ -29,6 +30,7 @@ mod merge;
 mod names;
 mod packing;
 mod pages;
+mod portable;
 mod segment_error;
 mod segment_info;
 mod segment_reader;
@@ -50,6 +52,7 @@ pub use names::{
     Contents, InspectError, MANIFEST_NAME, SegmentKind, SegmentNumber, inspect, leftovers,
 };
 pub use pages::Pages;
+pub use portable::{ImportError, import};
 pub use segment_error::SegmentError;
 pub use segment_info::{SegmentInfo, SegmentSummary, WriteError, Written};
 pub use segment_reader::SegmentReader;

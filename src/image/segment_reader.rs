@@ -51,9 +51,18 @@ impl<F: File> SegmentReader<F> {
         record: &SegmentRecord,
         identity: &Identity,
     ) -> Result<Self, SegmentError> {
-        let name = record.file_name();
-        let path = dir.path_of(&name);
-        let opened = dir.open(&name).and_then(|file| Ok((file.view()?, file)));
+        Self::open_named(dir, &record.file_name(), record, identity)
+    }
+
+    /// As [`SegmentReader::open`], from a file with another name.
+    pub(super) fn open_named<D: Dir<File = F>>(
+        dir: &D,
+        name: &str,
+        record: &SegmentRecord,
+        identity: &Identity,
+    ) -> Result<Self, SegmentError> {
+        let path = dir.path_of(name);
+        let opened = dir.open(name).and_then(|file| Ok((file.view()?, file)));
         let (bytes, file) = match opened {
             Ok(opened) => opened,
             Err(source) => return Err(SegmentError::Io { path, source }),
@@ -69,6 +78,35 @@ impl<F: File> SegmentReader<F> {
                 Self { file, bytes, path, header, runs, extents, zeros, frames, tables }
             })
             .map_err(|defect| SegmentError::Defect { path, defect })
+    }
+
+    /// What a file says of itself that a manifest would know.
+    pub(super) fn peek<D: Dir<File = F>>(
+        dir: &D,
+        name: &str,
+    ) -> Result<(SegmentRecord, Identity), SegmentError> {
+        let path = dir.path_of(name);
+        let opened = dir.open(name).and_then(|file| file.view());
+        let bytes = match opened {
+            Ok(bytes) => bytes,
+            Err(source) => return Err(SegmentError::Io { path, source }),
+        };
+        let Some(first) = bytes.first_chunk::<HEADER_LEN>() else {
+            let (expected, found) = (DATA_OFFSET, bytes.len() as u64);
+            return Err(SegmentError::Length { path, expected, found });
+        };
+        let header = SegmentHeader::decode(first).map_err(|error| header_error(&path, error))?;
+        let SegmentHeader { number, kind, codec, file_len, .. } = header;
+        let header_crc = stored_crc(first);
+        Ok((SegmentRecord { number, kind, codec, file_len, header_crc }, header.identity))
+    }
+
+    /// What a manifest knows of it.
+    #[must_use]
+    pub fn record(&self) -> SegmentRecord {
+        let SegmentHeader { number, kind, codec, file_len, .. } = self.header;
+        let header_crc = self.bytes.first_chunk().map_or(0, stored_crc);
+        SegmentRecord { number, kind, codec, file_len, header_crc }
     }
 
     /// What the segment says about itself.
@@ -261,13 +299,7 @@ fn check_header(
     let Some(first) = bytes.first_chunk::<HEADER_LEN>() else {
         return Err(length(record.file_len));
     };
-    let header = SegmentHeader::decode(first).map_err(|error| match error {
-        HeaderError::Checksum { expected, found } => {
-            SegmentError::Checksum { path: path(), part: "header", offset: 0, expected, found }
-        }
-        HeaderError::Mismatch(mismatch) => SegmentError::Mismatch { path: path(), mismatch },
-        HeaderError::Defect(defect) => SegmentError::Defect { path: path(), defect },
-    })?;
+    let header = SegmentHeader::decode(first).map_err(|error| header_error(&path(), error))?;
     identity
         .check_file(&header.identity)
         .map_err(|mismatch| SegmentError::Mismatch { path: path(), mismatch })?;
@@ -290,6 +322,17 @@ fn check_header(
         return Err(SegmentError::Defect { path: path(), defect });
     }
     Ok(header)
+}
+
+fn header_error(path: &Path, error: HeaderError) -> SegmentError {
+    let path = path.to_owned();
+    match error {
+        HeaderError::Checksum { expected, found } => {
+            SegmentError::Checksum { path, part: "header", offset: 0, expected, found }
+        }
+        HeaderError::Mismatch(mismatch) => SegmentError::Mismatch { path, mismatch },
+        HeaderError::Defect(defect) => SegmentError::Defect { path, defect },
+    }
 }
 
 fn check_record(header: &SegmentHeader, record: &SegmentRecord) -> Result<(), Defect> {

@@ -75,14 +75,24 @@ impl<F: File> SegmentWriter<F> {
         runs: &[PageRun],
     ) -> Result<Self, WriteError> {
         let kind = if info.parent.is_some() { SegmentKind::Delta } else { SegmentKind::Full };
-        let name = info.number.file_name(kind);
-        let path = dir.path_of(&name);
+        Self::create_named(dir, &info.number.file_name(kind), info, runs)
+    }
+
+    /// As [`SegmentWriter::create`], with another name.
+    pub(super) fn create_named<D: Dir<File = F>>(
+        dir: &D,
+        name: &str,
+        info: &SegmentInfo,
+        runs: &[PageRun],
+    ) -> Result<Self, WriteError> {
+        let kind = if info.parent.is_some() { SegmentKind::Delta } else { SegmentKind::Full };
+        let path = dir.path_of(name);
         if !info.compression.is_supported() {
             return Err(WriteError::Compression { path });
         }
         check_runs(runs, info.identity.page_count(), &path)?;
         let mut header = first_header(info, kind, runs);
-        let file = dir.create(&name).map_err(|source| io_error(&path, "create", source))?;
+        let file = dir.create(name).map_err(|source| io_error(&path, "create", source))?;
         let body = if header.layout() == Layout::Packed {
             Body::Packed(Packing::new(info.compression))
         } else {

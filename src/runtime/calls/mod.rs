@@ -57,8 +57,8 @@
 //! - Programs that are linked statically, or with another C library than glibc: there is no
 //!   second definition to call, and nothing is interposed.
 //!
-//! Under a fuzzer nothing is interposed either (`cfg(fuzzing)`): sanitizers call the C library before
-//! instrumented code can run.
+//! Under a fuzzer nothing is interposed either (`cfg(fuzzing)`): sanitizers call the C library
+//! before instrumented code can run.
 //!
 //! A function that this C library does not have yet, since it is an older one, fails with
 //! `ENOSYS`, as std and others expect of older kernels.
