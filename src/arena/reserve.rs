@@ -5,7 +5,7 @@ use crate::arena::layout::{CellHeader, SLOT_SIZE, Slot};
 use crate::arena::side::{HEAD, LOST, PLAIN, Side, SlabNote, UNUSED};
 use crate::base::sync::{AtomicU64, Ordering};
 use crate::base::{
-    CELL_SIZE, CHUNK_SIZE, CHUNKS_PER_CELL, CellIndex, ChunkIndex, PAGE_SIZE, PageIndex,
+    CELL_SIZE, CHUNK_SIZE, CHUNKS_PER_CELL, CellIndex, ChunkIndex, PAGE_SIZE, PageIndex, SLOT_PAGES,
 };
 use crate::cow::{CellKind, Engine};
 use crate::os::map::{self, Reservation};
@@ -14,8 +14,7 @@ use std::mem::offset_of;
 use std::ops::Range;
 use std::ptr::{self, NonNull};
 
-/// Pages of a slot, and where in it the maps begin.
-pub(super) const SLOT_PAGES: u32 = 16;
+/// Where in a slot the maps begin, in pages.
 pub(super) const LIVE_PAGE: u32 = 4;
 pub(super) const REMOTE_PAGE: u32 = 8;
 const WORDS_PER_PAGE: usize = PAGE_SIZE / 8;

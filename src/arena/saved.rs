@@ -4,9 +4,10 @@
 
 use crate::arena::Arena;
 use crate::arena::layout::{ChunkKind, Purpose};
-use crate::arena::reserve::{LIVE_PAGE, SLOT_PAGES};
+use crate::arena::reserve::LIVE_PAGE;
 use crate::base::{
     CHUNKS_PER_CELL, CellIndex, ChunkIndex, PAGE_SIZE, PAGES_PER_CHUNK, PageIndex, PageRun,
+    SLOT_PAGES,
 };
 
 /// The first page of a slot: the cell's header, or a chunk's entry and those of its pages.

@@ -14,5 +14,5 @@ pub use ripe::{RipeLink, RipeList, linked};
 pub use run_set::RunSet;
 pub use units::{
     CELL_SIZE, CHUNK_SIZE, CHUNKS_PER_CELL, CellIndex, ChunkIndex, PAGE_SIZE, PAGES_PER_CELL,
-    PAGES_PER_CHUNK, PageIndex, PageRun,
+    PAGES_PER_CHUNK, PageIndex, PageRun, SLOT_PAGES,
 };

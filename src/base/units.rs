@@ -15,6 +15,8 @@ pub const CELL_SIZE: usize = 64 << 20;
 pub const PAGES_PER_CHUNK: u32 = 512;
 /// Chunks in a cell.
 pub const CHUNKS_PER_CELL: u32 = 32;
+/// Pages of tables for each chunk of a cell: a cell's first chunk has room for all of them.
+pub const SLOT_PAGES: u32 = PAGES_PER_CHUNK / CHUNKS_PER_CELL;
 /// Pages in a cell.
 pub const PAGES_PER_CELL: u32 = PAGES_PER_CHUNK * CHUNKS_PER_CELL;
 

@@ -10,7 +10,7 @@ use crate::base::sync::Ordering::{Acquire, Relaxed, SeqCst};
 use crate::base::sync::{AtomicBool, AtomicU32, AtomicU64, fence};
 use crate::base::{
     CELL_SIZE, CHUNK_SIZE, CHUNKS_PER_CELL, CellIndex, ChunkIndex, PAGE_SIZE, PAGES_PER_CELL,
-    PAGES_PER_CHUNK, PageIndex,
+    PAGES_PER_CHUNK, PageIndex, SLOT_PAGES,
 };
 use crate::cow::bell::Bell;
 use crate::cow::cells::{CellKind, Cells};
@@ -54,9 +54,6 @@ pub struct Engine {
     /// A fork of the process that this engine works for is on its own.
     process: ForkMark,
 }
-
-/// Pages of tables for each chunk.
-const SLOT_PAGES: u32 = PAGES_PER_CHUNK / CHUNKS_PER_CELL;
 
 /// Which ledger a page is in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -79,9 +79,8 @@ impl<F: File> Chain<F> {
             check_snapshot(snapshot, last.as_ref())
                 .map_err(|defect| SegmentError::Defect { path: last.path().to_owned(), defect })?;
         }
-        let mut chain = Self { segments, shown: Vec::new() };
-        chain.find_shown();
-        Ok(chain)
+        let shown = shown(&segments);
+        Ok(Self { segments, shown })
     }
 
     /// Adds the next snapshot's delta; or, to an empty chain, a full segment.
@@ -93,24 +92,14 @@ impl<F: File> Chain<F> {
             return Err(SegmentError::Defect { path: delta.path().to_owned(), defect });
         }
         self.segments.push(Arc::new(delta));
-        self.find_shown();
+        self.shown = shown(&self.segments);
         Ok(())
     }
 
     /// Has a segment take the place of those from `start` to `end`, of which it makes the same.
     pub fn replace(&mut self, range: Range<usize>, segment: SegmentReader<F>) {
         self.segments.splice(range, [Arc::new(segment)]);
-        self.find_shown();
-    }
-
-    fn find_shown(&mut self) {
-        let mut shown = RunSet::all();
-        self.shown.clear();
-        for segment in self.segments.iter().rev() {
-            self.shown.push(shown.clone());
-            shown = shown.and(&said_nothing(segment));
-        }
-        self.shown.reverse();
+        self.shown = shown(&self.segments);
     }
 
     /// The segments.
@@ -177,13 +166,14 @@ impl<F: File> Chain<F> {
     /// All pages that are in force among the segments from `from` up to (not with) `to`, as if
     /// there were no others, rising.
     pub fn in_force(&self, from: usize, to: usize) -> Merged<'_, F> {
-        Merged::new(&self.segments[from..to], from)
+        let segments = &self.segments[from..to];
+        Merged::new(segments, from, Cow::Owned(shown(segments)))
     }
 
     /// All pages of a run that are in force, rising.
     #[must_use]
     pub fn in_force_within(&self, run: PageRun) -> Merged<'_, F> {
-        Merged::new(&self.segments, 0).within(run)
+        Merged::new(&self.segments, 0, Cow::Borrowed(&self.shown)).within(run)
     }
 
     /// Checks every page of every segment.
@@ -213,8 +203,20 @@ impl<F: File> Chain<F> {
     }
 }
 
+/// For each segment the pages of which it decides, unless a later one has them in its index.
+fn shown<F: File>(segments: &[Arc<SegmentReader<F>>]) -> Vec<RunSet> {
+    let mut through = RunSet::all();
+    let mut shown = Vec::with_capacity(segments.len());
+    for segment in segments.iter().rev() {
+        shown.push(through.clone());
+        through = through.and(&shows_through(segment));
+    }
+    shown.reverse();
+    shown
+}
+
 /// The pages that show through a segment, but for those in its index.
-fn said_nothing<F: File>(segment: &SegmentReader<F>) -> RunSet {
+pub(super) fn shows_through<F: File>(segment: &SegmentReader<F>) -> RunSet {
     match segment.header().kind {
         SegmentKind::Full => RunSet::default(),
         SegmentKind::Delta => RunSet::of(segment.runs().iter().copied()).without(segment.zeros()),
@@ -226,20 +228,14 @@ fn said_nothing<F: File>(segment: &SegmentReader<F>) -> RunSet {
 pub struct Merged<'a, F> {
     segments: &'a [Arc<SegmentReader<F>>],
     first: usize,
-    shown: Vec<RunSet>,
+    shown: Cow<'a, [RunSet]>,
     /// The next place in each segment's index, and where to stop.
     next: Vec<usize>,
     end: Vec<usize>,
 }
 
 impl<'a, F: File> Merged<'a, F> {
-    fn new(segments: &'a [Arc<SegmentReader<F>>], first: usize) -> Self {
-        let mut shown = vec![RunSet::all()];
-        for segment in segments.iter().skip(1).rev() {
-            let before = shown.last().map(|shown| shown.and(&said_nothing(segment)));
-            shown.extend(before);
-        }
-        shown.reverse();
+    fn new(segments: &'a [Arc<SegmentReader<F>>], first: usize, shown: Cow<'a, [RunSet]>) -> Self {
         let end = segments.iter().map(|segment| segment.index().len()).collect();
         Self { segments, first, shown, next: vec![0; segments.len()], end }
     }

@@ -103,6 +103,14 @@ pub enum ChooseError {
     },
 }
 
+impl ChooseError {
+    /// There is no snapshot with that number.
+    pub(crate) fn no_such<D: Dir>(dir: &D, manifest: &Manifest, number: u64) -> Self {
+        let there = manifest.snapshots.iter().map(|snapshot| snapshot.number).collect();
+        Self::NoSuch { path: dir.path_of(""), number, there }
+    }
+}
+
 /// Which snapshot is looked for, and what is checked of it.
 #[derive(Debug, Clone, Copy)]
 pub struct Wish {
@@ -150,12 +158,10 @@ pub fn choose_as<D: Dir>(dir: &D, host: &Host, wish: Wish) -> Result<Choice<D::F
         Some(number) => snapshot.number == number,
         None => !snapshot.set_aside && snapshot.number < wish.before,
     };
-    let path = dir.path_of("");
     if let Some(number) = wish.number
         && manifest.snapshot(number).is_none()
     {
-        let there = manifest.snapshots.iter().map(|snapshot| snapshot.number).collect();
-        return Err(ChooseError::NoSuch { path, number, there });
+        return Err(ChooseError::no_such(dir, &manifest, number));
     }
     if manifest.snapshots.is_empty() {
         return Ok(Choice::Empty(manifest));
@@ -179,6 +185,7 @@ pub fn choose_as<D: Dir>(dir: &D, host: &Host, wish: Wish) -> Result<Choice<D::F
         }
     }
     let openable = openable(dir, &manifest, &skipped);
+    let path = dir.path_of("");
     Err(ChooseError::NoneSound { path, skipped, openable })
 }
 

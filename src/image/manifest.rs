@@ -195,15 +195,26 @@ impl Manifest {
     /// Forgets all snapshots but the `count` newest that count (at least one), and those newer
     /// than the last of these. As [`Manifest::retain`].
     pub fn keep_newest(&mut self, count: usize) -> Vec<SegmentRecord> {
-        let counting = self.snapshots.iter().rev().filter(|snapshot| !snapshot.set_aside);
-        let oldest = counting.take(count.max(1)).last().map_or(0, |snapshot| snapshot.number);
+        let oldest = self.oldest_of(count);
         self.retain(|snapshot| snapshot.number >= oldest)
+    }
+
+    /// The number of the oldest of the `count` newest snapshots that count (at least one); 0
+    /// without any.
+    #[must_use]
+    pub fn oldest_of(&self, count: usize) -> u64 {
+        self.counting().take(count.max(1)).last().map_or(0, |snapshot| snapshot.number)
+    }
+
+    /// The snapshots that count, newest first.
+    pub fn counting(&self) -> impl Iterator<Item = &SnapshotRecord> {
+        self.snapshots.iter().rev().filter(|snapshot| !snapshot.set_aside)
     }
 
     /// The newest snapshot that counts.
     #[must_use]
     pub fn newest(&self) -> Option<&SnapshotRecord> {
-        self.snapshots.iter().rev().find(|snapshot| !snapshot.set_aside)
+        self.counting().next()
     }
 
     /// The snapshot with that number.

@@ -3,10 +3,10 @@
 //! that they were saved with. So damage in a source is damage in the result, and never hidden.
 
 use super::{
-    chain::{Chain, InForce},
+    chain::{Chain, InForce, shows_through},
     compression::Compression,
     index::IndexEntry,
-    names::{SegmentKind, SegmentNumber},
+    names::SegmentNumber,
     pages::Pages,
     segment_info::{SegmentInfo, SegmentSummary, WriteError},
     segment_reader::SegmentReader,
@@ -51,8 +51,7 @@ impl<F: File> Chain<F> {
             operations: last.header().operations,
             compression,
         };
-        let kind = if info.parent.is_some() { SegmentKind::Delta } else { SegmentKind::Full };
-        self.merge_into(dir, &number.file_name(kind), &info, range, watch)
+        self.merge_into(dir, &info.file_name(), &info, range, watch)
     }
 
     /// Writes what the segments in `range` make together, as the segment that `info` describes.
@@ -134,15 +133,7 @@ impl<F: File> Chain<F> {
 fn stated_zero<F: File>(segments: &[Arc<SegmentReader<F>>]) -> RunSet {
     let Some(last) = segments.last() else { return RunSet::default() };
     let runs = RunSet::of(last.runs().iter().copied());
-    let mut shows = RunSet::all();
-    for segment in segments {
-        shows = match segment.header().kind {
-            SegmentKind::Full => RunSet::default(),
-            SegmentKind::Delta => {
-                let stated = RunSet::of(segment.runs().iter().copied());
-                shows.and(&stated.without(segment.zeros()))
-            }
-        };
-    }
-    runs.without(&shows)
+    let through =
+        |shown: RunSet, segment: &Arc<SegmentReader<F>>| shown.and(&shows_through(segment));
+    runs.without(&segments.iter().fold(RunSet::all(), through))
 }

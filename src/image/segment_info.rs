@@ -1,7 +1,10 @@
 //! What a segment is to be, what was written of it, and why it could not be.
 
 use super::{
-    compression::Compression, identity::Identity, manifest::SegmentRecord, names::SegmentNumber,
+    compression::Compression,
+    identity::Identity,
+    manifest::SegmentRecord,
+    names::{SegmentKind, SegmentNumber},
     segment_error::SegmentError,
 };
 use crate::base::{PageIndex, PageRun};
@@ -27,6 +30,20 @@ pub struct SegmentInfo {
     pub operations: u64,
     /// How its pages are compressed.
     pub compression: Compression,
+}
+
+impl SegmentInfo {
+    /// A delta, if it applies to something.
+    #[must_use]
+    pub fn kind(&self) -> SegmentKind {
+        if self.parent.is_some() { SegmentKind::Delta } else { SegmentKind::Full }
+    }
+
+    /// The name of its file in a heap's directory.
+    #[must_use]
+    pub fn file_name(&self) -> String {
+        self.number.file_name(self.kind())
+    }
 }
 
 /// What was written.

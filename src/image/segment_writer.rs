@@ -74,8 +74,7 @@ impl<F: File> SegmentWriter<F> {
         info: &SegmentInfo,
         runs: &[PageRun],
     ) -> Result<Self, WriteError> {
-        let kind = if info.parent.is_some() { SegmentKind::Delta } else { SegmentKind::Full };
-        Self::create_named(dir, &info.number.file_name(kind), info, runs)
+        Self::create_named(dir, &info.file_name(), info, runs)
     }
 
     /// As [`SegmentWriter::create`], with another name.
@@ -85,13 +84,12 @@ impl<F: File> SegmentWriter<F> {
         info: &SegmentInfo,
         runs: &[PageRun],
     ) -> Result<Self, WriteError> {
-        let kind = if info.parent.is_some() { SegmentKind::Delta } else { SegmentKind::Full };
         let path = dir.path_of(name);
         if !info.compression.is_supported() {
             return Err(WriteError::Compression { path });
         }
         check_runs(runs, info.identity.page_count(), &path)?;
-        let mut header = first_header(info, kind, runs);
+        let mut header = first_header(info, runs);
         let file = dir.create(name).map_err(|source| io_error(&path, "create", source))?;
         let body = if header.layout() == Layout::Packed {
             Body::Packed(Packing::new(info.compression))
@@ -164,13 +162,17 @@ impl<F: File> SegmentWriter<F> {
                 })?
             }
         };
-        let mut slots = slots.into_iter();
-        for entry in entries {
+        self.note(entries, &slots);
+        Ok(())
+    }
+
+    /// Notes pages as saved; those of a packed segment, in these slots.
+    fn note(&mut self, entries: &[IndexEntry], slots: &[Slot]) {
+        for (place, entry) in entries.iter().enumerate() {
             let entry = entry.to_bytes();
-            let place = slots.next().map_or([0; PLACE_LEN], Slot::to_bytes);
+            let place = slots.get(place).map_or([0; PLACE_LEN], |slot| slot.to_bytes());
             self.saved.push(Saved { entry, place });
         }
-        Ok(())
     }
 
     /// Copies consecutive saved pages of another segment, which lie there in a row, from the
@@ -198,11 +200,7 @@ impl<F: File> SegmentWriter<F> {
         self.file
             .copy_from(to, source.file(), from, len)
             .map_err(|source| full_or(&self.path, "copy to", to, len, source))?;
-        let mut slots = slots.into_iter();
-        for entry in entries {
-            let place = slots.next().map_or([0; PLACE_LEN], Slot::to_bytes);
-            self.saved.push(Saved { entry: entry.to_bytes(), place });
-        }
+        self.note(&entries, &slots);
         Ok(true)
     }
 
@@ -222,12 +220,6 @@ impl<F: File> SegmentWriter<F> {
         if self.header.kind == SegmentKind::Delta && run.count > 0 {
             self.zeros.push(run);
         }
-    }
-
-    /// Pages saved so far.
-    #[must_use]
-    pub fn pages(&self) -> u64 {
-        self.saved.len() as u64
     }
 
     /// Writes tables and notes, and then the header: the file is complete. The notes are bytes
@@ -375,7 +367,7 @@ fn check_runs(runs: &[PageRun], page_count: u64, path: &Path) -> Result<(), Writ
 }
 
 /// The header, with what is known before the first page.
-fn first_header(info: &SegmentInfo, kind: SegmentKind, runs: &[PageRun]) -> SegmentHeader {
+fn first_header(info: &SegmentInfo, runs: &[PageRun]) -> SegmentHeader {
     SegmentHeader {
         identity: info.identity,
         number: info.number,
@@ -383,7 +375,7 @@ fn first_header(info: &SegmentInfo, kind: SegmentKind, runs: &[PageRun]) -> Segm
         parent: info.parent,
         frozen_at: info.frozen_at,
         operations: info.operations,
-        kind,
+        kind: info.kind(),
         codec: info.compression.codec(),
         run_count: count(runs.len()),
         frame_count: 0,

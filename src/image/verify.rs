@@ -10,12 +10,11 @@ use super::{
 };
 use crate::{
     base::{PAGE_SIZE, PageIndex, PageRun, crc32},
-    os::File,
+    os::{File, in_two},
 };
 use std::{
     ops::Range,
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
-    thread,
 };
 
 /// Pages that one thread checks before it takes the next piece: 64 MiB. A segment with no more
@@ -85,7 +84,7 @@ impl<F: File> SegmentReader<F> {
         check: impl Fn(&P) -> Result<VerifyReport, SegmentError> + Sync,
     ) -> Result<Option<VerifyReport>, SegmentError> {
         let (next, go_on) = (AtomicUsize::new(0), AtomicBool::new(true));
-        let work = || {
+        let work = || -> Result<VerifyReport, (usize, SegmentError)> {
             let mut report = VerifyReport::default();
             // Relaxed: the counter only deals out pieces, which were there before the threads.
             while go_on.load(Ordering::Relaxed) {
@@ -100,9 +99,8 @@ impl<F: File> SegmentReader<F> {
             Ok(report)
         };
         let alone = self.index().len() <= PIECE_PAGES as usize;
-        let (mine, theirs) =
-            if alone { (work(), Ok(VerifyReport::default())) } else { both(&work) };
-        match (mine, theirs) {
+        let (mine, theirs) = if alone { (work(), None) } else { in_two("stillheap-verify", &work) };
+        match (mine, theirs.unwrap_or_else(|| Ok(VerifyReport::default()))) {
             (Ok(mut report), Ok(other)) => {
                 report.add(other);
                 Ok(go_on.into_inner().then_some(report))
@@ -201,22 +199,6 @@ impl<F: File> SegmentReader<F> {
             found: bytes.get(place).copied().unwrap_or(0),
         })
     }
-}
-
-type Checked = Result<VerifyReport, (usize, SegmentError)>;
-
-/// Has two threads do the work.
-fn both(work: &(impl Fn() -> Checked + Sync)) -> (Checked, Checked) {
-    thread::scope(|scope| {
-        let name = "stillheap-verify".to_owned();
-        let help = thread::Builder::new().name(name).spawn_scoped(scope, work);
-        let mine = work();
-        // Without a thread, this one has done it all. A panic is passed on.
-        let theirs = help.map_or(Ok(VerifyReport::default()), |help| {
-            help.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        });
-        (mine, theirs)
-    })
 }
 
 /// The extents in pieces of at most [`PIECE_PAGES`].

@@ -1,4 +1,5 @@
-//! What runs at a thread's end and around a fork; random numbers. Nothing here allocates.
+//! What runs at a thread's end and around a fork; random numbers; a second thread for a moment,
+//! which alone allocates here.
 #![allow(unsafe_code, reason = "calls pthread functions and getrandom")]
 
 use std::ffi::c_void;
@@ -61,6 +62,22 @@ pub fn at_fork(
 pub fn thread_id() -> u32 {
     // SAFETY: only reads.
     u32::try_from(unsafe { libc::gettid() }).unwrap_or(0)
+}
+
+/// Has a second thread, with that name, do the same work as this one. Gives what both made of it;
+/// of the second nothing, if the system gives no thread: then this one has done it all.
+///
+/// # Panics
+/// If the work does, in either thread.
+pub fn in_two<R: Send>(name: &str, work: &(impl Fn() -> R + Sync)) -> (R, Option<R>) {
+    std::thread::scope(|scope| {
+        let help = std::thread::Builder::new().name(name.to_owned()).spawn_scoped(scope, work);
+        let mine = work();
+        let join = |help: std::thread::ScopedJoinHandle<'_, R>| {
+            help.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        };
+        (mine, help.ok().map(join))
+    })
 }
 
 /// A random number from the system; if it has none yet, one made of addresses and time.

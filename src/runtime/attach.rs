@@ -9,8 +9,10 @@ use crate::heap::{AdoptError, CellRun, RootRecord};
 use crate::image::{Choice, ChooseError, SegmentError, SegmentNumber, Sound, Wish, choose_as};
 use crate::os::{DiskDir, DiskFile};
 use crate::runtime::directory::SnapshotInfo;
+use crate::runtime::open::cell_runs;
 use crate::runtime::process::Process;
 use crate::runtime::root_slot::stored_schema;
+use crate::runtime::upper::Upper;
 use crate::runtime::{OpenError, ProcessHeap};
 use crate::snapshot::{Prepared, StoreError, Way, host_of};
 use std::any::Any;
@@ -19,7 +21,6 @@ use std::fmt;
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
 /// How often a snapshot is looked for anew when its files vanish while they are being opened.
 const TRIES: u32 = 20;
@@ -35,8 +36,8 @@ pub struct Attached {
     mapped: Option<Mapped>,
     /// Segments whose pages have been verified; files never change.
     verified: HashSet<SegmentNumber>,
-    /// What the layer above keeps for what is mapped.
-    upper: Mutex<Option<Box<dyn Any + Send>>>,
+    /// Goes with what is mapped.
+    upper: Upper,
     /// Whether the process's one place for an open heap is this value's.
     has_place: bool,
 }
@@ -68,7 +69,7 @@ impl ProcessHeap {
         let mut claim = process.opened.claim().map_err(|path| OpenError::AlreadyOpen { path })?;
         let directory = |source| OpenError::Directory { path: path.to_owned(), source };
         let dir = DiskDir::open(path).map_err(directory)?;
-        let (verified, upper) = (HashSet::new(), Mutex::new(None));
+        let (verified, upper) = (HashSet::new(), Upper::default());
         let (mapped, has_place) = (None, false);
         let mut attached = Attached { process, dir, mapped, verified, upper, has_place };
         let sound = attached.find(snapshot.into())?;
@@ -166,13 +167,7 @@ impl Attached {
 
     fn map(&mut self, sound: &Sound<DiskFile>) -> Result<(), OpenError> {
         let prepared = Prepared::new(sound.chain.clone(), Way::Map, &|_| {})?;
-        let file_backed = !prepared.is_loaded();
-        let run = |place: &crate::snapshot::Placement| CellRun {
-            first: place.first,
-            count: place.cells,
-            file_backed,
-        };
-        let runs: Vec<CellRun> = prepared.placements().iter().map(run).collect();
+        let runs = cell_runs(&prepared);
         let heap = &self.process.heap;
         // SAFETY: `borrow_image` calls this under the heap's lock, for cells that are not live;
         // nobody changes segments.
@@ -192,7 +187,7 @@ impl Attached {
     }
 
     fn unmap(&mut self) {
-        self.upper.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        self.upper = Upper::default();
         if let Some(mapped) = self.mapped.take() {
             // SAFETY: references to what is mapped borrow this value, which is borrowed mutably.
             unsafe { self.process.heap.return_image(&mapped.runs) };
@@ -221,8 +216,7 @@ impl Attached {
 
     /// All addresses that memory of the snapshot can have.
     pub(crate) fn arena_addresses(&self) -> Range<u64> {
-        let Range { start, end } = self.process.heap.arena().addresses();
-        start as u64..end as u64
+        self.process.arena_addresses()
     }
 
     /// As [`Heap::with_upper`](crate::Heap::with_upper); the state goes with what is mapped.
@@ -230,11 +224,7 @@ impl Attached {
     where
         S: Default + Any + Send,
     {
-        let mut upper = self.upper.lock().unwrap_or_else(PoisonError::into_inner);
-        match upper.get_or_insert_with(|| Box::new(S::default())).downcast_mut() {
-            Some(state) => f(state),
-            None => unreachable!("one layer keeps one state"),
-        }
+        self.upper.with(f)
     }
 }
 

@@ -8,12 +8,13 @@ use crate::runtime::options::EventCallback;
 use crate::runtime::process::Process;
 use crate::runtime::thread::{self, ThreadState};
 use crate::runtime::upkeep::Upkeep;
+use crate::runtime::upper::Upper;
 use crate::runtime::{Event, SnapshotError, SnapshotInfo, Stats, Still, StillInfo};
 use crate::snapshot::{Compacted, VerifyError};
 use std::any::Any;
 use std::fmt;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 /// An open heap. Dropping it closes the heap, as [`Heap::close`] does.
@@ -23,8 +24,7 @@ pub struct Heap {
     upkeep: Upkeep,
     directory: Arc<Directory>,
     restored: Option<Restored>,
-    /// What the layer above keeps for an open heap; this one does not know what it is.
-    upper: Mutex<Option<Box<dyn Any + Send>>>,
+    upper: Upper,
     on_event: Option<EventCallback>,
 }
 
@@ -64,7 +64,7 @@ impl Heap {
         restored: Option<Restored>,
         on_event: Option<EventCallback>,
     ) -> Self {
-        Self { process, keeper, upkeep, directory, restored, upper: Mutex::new(None), on_event }
+        Self { process, keeper, upkeep, directory, restored, upper: Upper::default(), on_event }
     }
 
     /// What was restored; `None` if the heap had no snapshot.
@@ -187,17 +187,12 @@ impl Heap {
     where
         S: Default + Any + Send,
     {
-        let mut upper = self.upper.lock().unwrap_or_else(PoisonError::into_inner);
-        match upper.get_or_insert_with(|| Box::new(S::default())).downcast_mut() {
-            Some(state) => f(state),
-            None => unreachable!("one layer keeps one state"),
-        }
+        self.upper.with(f)
     }
 
     /// All addresses that memory of this heap can have.
     pub(crate) fn arena_addresses(&self) -> Range<u64> {
-        let Range { start, end } = self.process.heap.arena().addresses();
-        start as u64..end as u64
+        self.process.arena_addresses()
     }
 
     fn shut(&mut self) -> Result<Option<StillInfo>, SnapshotError> {

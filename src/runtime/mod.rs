@@ -27,6 +27,7 @@ mod still;
 mod take;
 mod thread;
 mod upkeep;
+mod upper;
 
 pub(crate) use crate::heap::ROOTS_MAX;
 pub use crate::heap::{RootRecord, RootTableError};

@@ -283,7 +283,7 @@ fn restore(
         }
     };
     let prepared = Prepared::new(chain.clone(), way, &watch)?;
-    let runs: Vec<CellRun> = prepared.placements().iter().map(run_of(&prepared)).collect();
+    let runs = cell_runs(&prepared);
     let arena = process.heap.arena();
     // SAFETY: `adopt` calls this under the heap's lock, for cells that are not live; the directory
     // is locked, and segments are never changed.
@@ -315,9 +315,15 @@ fn restore(
     Ok((restored, Unverified { number: record.number, chain, hot, verify, started }))
 }
 
-fn run_of(prepared: &Prepared<DiskFile>) -> impl Fn(&Placement) -> CellRun {
+/// The cells that a prepared snapshot takes.
+pub(super) fn cell_runs(prepared: &Prepared<DiskFile>) -> Vec<CellRun> {
     let file_backed = !prepared.is_loaded();
-    move |placement| CellRun { first: placement.first, count: placement.cells, file_backed }
+    let run = |placement: &Placement| CellRun {
+        first: placement.first,
+        count: placement.cells,
+        file_backed,
+    };
+    prepared.placements().iter().map(run).collect()
 }
 
 /// What the snapshot knows of how often chunks are written. Gives those that are, hottest first.

@@ -13,6 +13,7 @@ use crate::runtime::meter::Meter;
 use crate::runtime::opened::Opened;
 use crate::runtime::thread::{self, ThreadState};
 use std::io;
+use std::ops::Range;
 use std::sync::OnceLock;
 
 /// The one static that the crate's state hangs on.
@@ -68,6 +69,12 @@ impl Process {
             operations: self.opened.operations(operations),
             changes: (!self.opened.can_change_unseen()).then_some(changes + operations),
         }
+    }
+
+    /// All addresses that memory of the heap can have.
+    pub(super) fn arena_addresses(&self) -> Range<u64> {
+        let Range { start, end } = self.heap.arena().addresses();
+        start as u64..end as u64
     }
 
     /// Where the thread's buffer for system calls lies: `BOUNCE` bytes outside the arena. A thread

@@ -208,16 +208,8 @@ impl Worker {
             map::fetch(arena.base() + chunk.offset(), CHUNK_SIZE);
         }
         if unverified.verify {
-            let mut verified = Ok(Some(()));
-            for segment in unverified.chain.segments() {
-                let go_on = |_| !self.calls.is_ending();
-                verified = segment.verify_watched(&go_on).map(|report| report.map(drop));
-                if !matches!(verified, Ok(Some(()))) {
-                    break;
-                }
-            }
-            match verified {
-                Ok(Some(())) => {}
+            match unverified.chain.verify_watched(&|_| !self.calls.is_ending()) {
+                Ok(Some(_)) => {}
                 Ok(None) => return,
                 Err(error) => self.stop(unverified.number, &error),
             }

@@ -5,7 +5,6 @@ use crate::base::{PAGE_SIZE, PageIndex};
 use crate::cow::{CellKind, Window};
 use crate::os::File;
 use crate::snapshot::plan::{ChunkPlan, Plan};
-use crate::snapshot::save::pages;
 use crate::snapshot::sieve::Sieve;
 
 /// A page that has changed, though nobody has announced that.
@@ -51,7 +50,7 @@ fn check_chunk<F: File>(
 ) -> Result<(), Unannounced> {
     match plan.kind {
         CellKind::Tracked => {
-            for page in pages(&plan.runs).filter(|&page| !window.saves_tracked(page)) {
+            for page in plan.pages().filter(|&page| !window.saves_tracked(page)) {
                 // What is being written now was announced in the new epoch.
                 if window.save_tracked(page, buffer) {
                     compare(sieve, page, buffer)?;
@@ -61,7 +60,7 @@ fn check_chunk<F: File>(
         CellKind::Guarded if !window.saves_chunk(plan.chunk) => {
             let Some(frozen) = window.frozen_chunk(plan.chunk) else { return Ok(()) };
             let mut wrong = Ok(());
-            for page in pages(&plan.runs) {
+            for page in plan.pages() {
                 frozen.copy(page, buffer);
                 wrong = wrong.and_then(|()| compare(sieve, page, buffer));
             }

@@ -4,10 +4,10 @@
 //! Nothing is merged across a retained snapshot's end, but when a chain has become too long: so a
 //! merger takes no more room on the disk, in the end, than what it replaces. But for one: of two
 //! full segments the older one stays, with what the spare snapshot needs on it, so that no damage
-//! to a single file takes everything. Deltas are merged when
-//! enough of about the same size have gathered, as in a log-structured merge tree, so that no page
-//! is copied more often than about the logarithm of its age in snapshots; they are merged into
-//! the full segment when together they are half as long.
+//! to a single file takes everything. Deltas are merged when enough of about the same size have
+//! gathered, as in a log-structured merge tree, so that no page is copied more often than about
+//! the logarithm of its age in snapshots; they are merged into the full segment when together they
+//! are half as long.
 //!
 //! **Invariant:** a merger is complete, synced and verified before the manifest names it, and what
 //! it replaces is removed after that.
@@ -18,7 +18,7 @@ use crate::image::{
 };
 use crate::os::Dir;
 use crate::snapshot::policy::spare;
-use crate::snapshot::{Policy, SaveError, Store};
+use crate::snapshot::{Policy, Store};
 use std::ops::Range;
 
 /// Segments in a chain from which on it is merged, whatever that costs.
@@ -105,7 +105,7 @@ impl<D: Dir> Store<D> {
     ) -> Result<Option<Compacted>, CompactError> {
         let (manifest, number) = {
             let mut state = self.lock();
-            let number = state.take_number().map_err(|_| CompactError::Numbers)?;
+            let number = state.take_number().ok_or(CompactError::Numbers)?;
             (state.manifest.clone(), number)
         };
         let is_full = merger.range.start == 0;
@@ -177,12 +177,6 @@ impl<D: Dir> Store<D> {
             }
         }
         Ok(true)
-    }
-}
-
-impl From<SaveError> for CompactError {
-    fn from(_: SaveError) -> Self {
-        Self::Numbers
     }
 }
 

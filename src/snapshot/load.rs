@@ -4,13 +4,12 @@
 
 use crate::base::{CHUNK_SIZE, PAGE_SIZE, PAGES_PER_CHUNK, PageIndex, PageRun};
 use crate::image::{Chain, SegmentError};
-use crate::os::File;
 use crate::os::map::{self, Reservation};
+use crate::os::{File, in_two};
 use crate::snapshot::PlaceError;
 use std::io;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread;
 
 /// Pages that one thread loads before it takes the next piece.
 const PIECE_PAGES: u32 = 16 * PAGES_PER_CHUNK;
@@ -112,16 +111,8 @@ fn fill<F: File>(
     if pieces.len() < 2 {
         return work();
     }
-    thread::scope(|scope| {
-        let name = "stillheap-load".to_owned();
-        let help = thread::Builder::new().name(name).spawn_scoped(scope, work);
-        let mine = work();
-        // Without a thread, this one has done it all. A panic is passed on.
-        let theirs = help.map_or(Ok(()), |help| {
-            help.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        });
-        mine.and(theirs)
-    })
+    let (mine, theirs) = in_two("stillheap-load", &work);
+    mine.and(theirs.unwrap_or(Ok(())))
 }
 
 /// Fills a piece's memory; gives how many pages it got.

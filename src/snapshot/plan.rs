@@ -4,11 +4,11 @@
 //! else, and kept until the file has been laid out.
 
 use crate::arena::{
-    Arena, ChunkKind, FrozenEntry, SLOT_SIZE, TablePage, first_table_page, frozen_span,
-    later_table_pages,
+    Arena, ChunkKind, FrozenEntry, TablePage, first_table_page, frozen_span, later_table_pages,
 };
 use crate::base::{
     CHUNKS_PER_CELL, CellIndex, ChunkIndex, PAGE_SIZE, PAGES_PER_CHUNK, PageIndex, PageRun, RunSet,
+    SLOT_PAGES,
 };
 use crate::cow::{CellKind, Staged, Unit, Window};
 use crate::os::File;
@@ -16,10 +16,6 @@ use crate::snapshot::sink::Sink;
 use std::collections::HashMap;
 use std::thread;
 use std::time::{Duration, Instant};
-
-const SLOT_PAGES: u32 = PAGES_PER_CHUNK / CHUNKS_PER_CELL;
-
-static_assertions::const_assert_eq!(SLOT_PAGES as usize * PAGE_SIZE, SLOT_SIZE);
 
 /// How long a copy that a writer has begun may take to arrive. The writer's thread may not run.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
@@ -54,6 +50,17 @@ pub(super) struct ChunkPlan {
     pub(super) chunk: ChunkIndex,
     pub(super) kind: CellKind,
     pub(super) runs: Vec<PageRun>,
+}
+
+impl ChunkPlan {
+    /// Its pages, one by one.
+    pub(super) fn pages(&self) -> impl Iterator<Item = PageIndex> {
+        let pages = |run: &PageRun| {
+            let first = run.first.0;
+            (0..run.count).map(move |place| PageIndex(first + place))
+        };
+        self.runs.iter().flat_map(pages)
+    }
 }
 
 /// A copy that a writer began has not come.
@@ -198,13 +205,9 @@ impl Plan {
         self.chunks.retain_mut(|plan| match plan.kind {
             CellKind::Guarded => window.saves_chunk(plan.chunk),
             CellKind::Tracked => {
-                let pages = plan
-                    .runs
-                    .iter()
-                    .flat_map(|run| (0..run.count).map(|place| PageIndex(run.first.0 + place)));
-                let changed = pages.filter(|&page| window.saves_tracked(page));
-                plan.runs =
-                    RunSet::of(changed.map(|first| PageRun { first, count: 1 })).iter().collect();
+                let changed = plan.pages().filter(|&page| window.saves_tracked(page));
+                let changed = RunSet::of(changed.map(|first| PageRun { first, count: 1 }));
+                plan.runs = changed.iter().collect();
                 !plan.runs.is_empty()
             }
         });

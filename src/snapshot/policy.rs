@@ -31,8 +31,7 @@ impl Policy {
     /// Forgets the snapshots that are not to stay, `now` nanoseconds after 1970. Gives the
     /// segments that are not needed any more.
     pub(super) fn retain(&self, manifest: &mut Manifest, now: u64) -> Vec<SegmentRecord> {
-        let counting = manifest.snapshots.iter().rev().filter(|snapshot| !snapshot.set_aside);
-        let oldest = counting.take(self.keep.max(1)).last().map_or(0, |snapshot| snapshot.number);
+        let oldest = manifest.oldest_of(self.keep);
         let spare = spare(manifest).filter(|_| self.wants_spare()).map(|spare| spare.number);
         let age = self.keep_for.map(|age| u64::try_from(age.as_nanos()).unwrap_or(u64::MAX));
         manifest.retain(|snapshot| {
@@ -51,8 +50,7 @@ impl Policy {
 pub(super) fn spare(manifest: &Manifest) -> Option<&SnapshotRecord> {
     let newest = manifest.newest()?;
     let is_shared = |segment: &SegmentNumber| newest.chain.contains(segment);
-    let mut counting = manifest.snapshots.iter().rev().filter(|snapshot| !snapshot.set_aside);
-    counting.find(|snapshot| !snapshot.chain.iter().any(is_shared))
+    manifest.counting().find(|snapshot| !snapshot.chain.iter().any(is_shared))
 }
 
 #[cfg(test)]

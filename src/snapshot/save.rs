@@ -4,7 +4,7 @@
 //! the stage. Copies are made before they are written and summed, so that checksum and page
 //! cannot differ, and no writer waits for the disk unless the stage is full.
 
-use crate::base::{ChunkIndex, PAGE_SIZE, PageIndex, PageRun};
+use crate::base::{ChunkIndex, PAGE_SIZE, PageIndex};
 use crate::cow::{CellKind, Engine, Saves, Staged, Unit, Window};
 use crate::image::{Chain, SegmentInfo, SegmentWriter, WriteError};
 use crate::os::{Dir, File};
@@ -215,7 +215,7 @@ impl<'w, 'e, F: File> Saving<'w, 'e, F> {
     /// Copies a chunk's pages in use. `false`: a writer was faster.
     fn copy_chunk(&mut self, plan: &ChunkPlan) -> bool {
         let Some(frozen) = self.window.frozen_chunk(plan.chunk) else { return false };
-        for page in pages(&plan.runs) {
+        for page in plan.pages() {
             frozen.copy(page, self.sink.room());
             self.sink.take(page);
         }
@@ -241,7 +241,7 @@ impl<'w, 'e, F: File> Saving<'w, 'e, F> {
     fn save_tracked(&mut self, place: usize, plan: &ChunkPlan) -> Result<(), DraftError> {
         let mut waiting = std::mem::take(&mut self.waiting[place]);
         waiting.sort_unstable_by_key(|staged| std::cmp::Reverse(first_page(staged.unit)));
-        for page in pages(&plan.runs) {
+        for page in plan.pages() {
             let is_before = |staged: &Staged| first_page(staged.unit) < page;
             while let Some(unused) = waiting.pop_if(|staged| is_before(staged)) {
                 self.give(unused);
@@ -356,10 +356,6 @@ impl<'w, 'e, F: File> Saving<'w, 'e, F> {
             self.give(staged);
         }
     }
-}
-
-pub(super) fn pages(runs: &[PageRun]) -> impl Iterator<Item = PageIndex> {
-    runs.iter().flat_map(|run| (0..run.count).map(|place| PageIndex(run.first.0 + place)))
 }
 
 fn first_page(unit: Unit) -> PageIndex {

@@ -12,8 +12,8 @@ use crate::base::PAGE_SIZE;
 use crate::cow::{Saves, Window};
 use crate::image::{
     Chain, Choice, ChooseError, CommitError, Host, Identity, Machine, Manifest, SegmentInfo,
-    SegmentKind, SegmentNumber, SegmentReader, SegmentRecord, SnapshotRecord, Sound, VerifyReport,
-    Wish, choose_as, leftovers,
+    SegmentNumber, SegmentReader, SegmentRecord, SnapshotRecord, Sound, VerifyReport, Wish,
+    choose_as, leftovers,
 };
 use crate::os::Dir;
 use crate::snapshot::compact::{CHAIN_MAX, GATHERED};
@@ -198,7 +198,7 @@ impl<D: Dir> Store<D> {
             let info = SegmentInfo {
                 identity: state.manifest.identity,
                 // A number is never used again, whatever becomes of its file.
-                number: state.take_number()?,
+                number: state.take_number().ok_or(SaveError::Numbers)?,
                 parent,
                 snapshot: state.manifest.next_snapshot,
                 frozen_at,
@@ -323,8 +323,7 @@ impl<D: Dir> Store<D> {
         let mut state = self.lock();
         let mut next = state.manifest.clone();
         if !next.revert(number) {
-            let there = next.snapshots.iter().map(|snapshot| snapshot.number).collect();
-            return Err(ChooseError::NoSuch { path: self.dir.path_of(""), number, there }.into());
+            return Err(ChooseError::no_such(&self.dir, &next, number).into());
         }
         self.publish(&mut state, next, Vec::new())?;
         state.parent = None;
@@ -362,17 +361,15 @@ impl<D: Dir> Store<D> {
     ) -> Result<Option<VerifyReport>, VerifyError> {
         let manifest = self.lock().manifest.clone();
         let Some(snapshot) = manifest.snapshot(number) else {
-            let there = manifest.snapshots.iter().map(|snapshot| snapshot.number).collect();
-            return Err(ChooseError::NoSuch { path: self.dir.path_of(""), number, there }.into());
+            return Err(ChooseError::no_such(&self.dir, &manifest, number).into());
         };
         let chain = Chain::open(&self.dir, &manifest, snapshot)?;
         Ok(chain.verify_watched(watch)?)
     }
 
     pub(super) fn abandon(&self, info: &SegmentInfo, error: SaveError) -> SaveError {
-        let kind = if info.parent.is_some() { SegmentKind::Delta } else { SegmentKind::Full };
         // What cannot be removed now is a leftover, which the next opening removes.
-        let _ = self.dir.remove(&info.number.file_name(kind));
+        let _ = self.dir.remove(&info.file_name());
         error
     }
 
@@ -400,10 +397,11 @@ impl<F> State<F> {
         }
     }
 
-    pub(super) fn take_number(&mut self) -> Result<SegmentNumber, SaveError> {
+    /// A number for a new segment; `None`: they have run out.
+    pub(super) fn take_number(&mut self) -> Option<SegmentNumber> {
         let number = self.manifest.next_segment;
-        self.manifest.next_segment = number.next().ok_or(SaveError::Numbers)?;
-        Ok(number)
+        self.manifest.next_segment = number.next()?;
+        Some(number)
     }
 
     /// Forgets damaged snapshots.

@@ -3,8 +3,8 @@
 #![allow(unsafe_code, reason = "a root's value lies at an address that the root table holds")]
 
 use crate::runtime::{Attached, ExecutableIdentity, RootRecord};
-use crate::typed::root_open::{Placed, RootError};
-use crate::typed::{Durable, Interior, Kind, Link, RelinkError, Relinker, RootType, Schema};
+use crate::typed::root_open::{RootError, address, check_stored, linked_by};
+use crate::typed::{Durable, Interior, Kind, Link, RelinkError, Relinker, RootType};
 use std::any::TypeId;
 use std::collections::HashMap;
 
@@ -64,14 +64,7 @@ impl Attached {
             Some(_) => return Err(RootError::OpenAsAnotherType { root: root() }),
             None => {}
         }
-        let schema = Schema::from_bytes(self.stored_schema(stored))
-            .map_err(|source| RootError::StoredSchema { root: root(), source })?;
-        kind.accepts(&schema)
-            .map_err(|source| RootError::Type { root: root(), source: Box::new(source) })?;
-        let (expected, found) = (size_of::<Placed<T>>() as u64, stored.size);
-        if found != expected || stored.align as usize != align_of::<Placed<T>>() {
-            return Err(RootError::Entry { root: root(), expected, found });
-        }
+        check_stored::<T>(stored, self.stored_schema(stored), kind)?;
         if kind.link != Link::None {
             self.relink::<T>(looked, stored)
                 .map_err(|source| RootError::Relink { root: root(), source: Box::new(source) })?;
@@ -86,11 +79,7 @@ impl Attached {
         stored: &RootRecord,
     ) -> Result<(), RelinkError> {
         let today = ExecutableIdentity::current();
-        let from = ExecutableIdentity {
-            start: stored.program_start,
-            len: stored.program_len,
-            build: stored.program_build,
-        };
+        let from = linked_by(stored);
         // A panic in here leaves it half done.
         looked.spoiled = true;
         let relinker =
@@ -125,8 +114,4 @@ fn why_not(kind: &RootType) -> Option<String> {
         }
     }
     None
-}
-
-fn address(number: u64) -> usize {
-    usize::try_from(number).unwrap_or(0)
 }

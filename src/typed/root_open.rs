@@ -147,7 +147,7 @@ struct Registry {
 
 /// A root's value in its block; never empty, so that the block has an address.
 #[repr(C)]
-pub(super) struct Placed<T> {
+struct Placed<T> {
     value: T,
     not_empty: u8,
 }
@@ -223,21 +223,9 @@ impl Heap {
         if let Some(cell) = self.known_cell::<T>(registry, stored.name(), share)? {
             return Ok(cell);
         }
-        self.compare(stored, kind)?;
-        let (expected, found) = (size_of::<Placed<T>>() as u64, stored.size);
-        if found != expected || stored.align as usize != align_of::<Placed<T>>() {
-            return Err(RootError::Entry { root: stored.name().to_owned(), expected, found });
-        }
+        check_stored::<T>(stored, self.stored_schema(stored), kind)?;
         self.relink::<T>(registry, stored)?;
         Ok(enter::<T>(self.root_host(), registry, stored, kind, share))
-    }
-
-    fn compare(&self, stored: &RootRecord, kind: &RootType) -> Result<(), RootError> {
-        let root = || stored.name().to_owned();
-        let schema = Schema::from_bytes(self.stored_schema(stored))
-            .map_err(|source| RootError::StoredSchema { root: root(), source })?;
-        kind.accepts(&schema)
-            .map_err(|source| RootError::Type { root: root(), source: Box::new(source) })
     }
 
     fn relink<T: Durable>(
@@ -247,11 +235,7 @@ impl Heap {
     ) -> Result<(), RootError> {
         let host = self.root_host();
         let today = ExecutableIdentity::current();
-        let from = ExecutableIdentity {
-            start: stored.program_start,
-            len: stored.program_len,
-            build: stored.program_build,
-        };
+        let from = linked_by(stored);
         let relinker =
             registry.relinker.get_or_insert_with(|| Relinker::new(today, self.arena_addresses()));
         // What is done here would be done again: no reason to save the heap.
@@ -340,6 +324,33 @@ fn enter<T: Durable>(
     cell
 }
 
+/// Whether a stored value is one of that type, and its entry one of such a value.
+pub(super) fn check_stored<T: Durable>(
+    stored: &RootRecord,
+    schema: &[u8],
+    kind: &RootType,
+) -> Result<(), RootError> {
+    let root = || stored.name().to_owned();
+    let schema = Schema::from_bytes(schema)
+        .map_err(|source| RootError::StoredSchema { root: root(), source })?;
+    kind.accepts(&schema)
+        .map_err(|source| RootError::Type { root: root(), source: Box::new(source) })?;
+    let (expected, found) = (size_of::<Placed<T>>() as u64, stored.size);
+    if found != expected || stored.align as usize != align_of::<Placed<T>>() {
+        return Err(RootError::Entry { root: root(), expected, found });
+    }
+    Ok(())
+}
+
+/// The program that last linked a stored value.
+pub(super) fn linked_by(stored: &RootRecord) -> ExecutableIdentity {
+    ExecutableIdentity {
+        start: stored.program_start,
+        len: stored.program_len,
+        build: stored.program_build,
+    }
+}
+
 fn list(names: &[String]) -> String {
     match names {
         [] => "none".to_owned(),
@@ -347,7 +358,7 @@ fn list(names: &[String]) -> String {
     }
 }
 
-fn address(number: u64) -> usize {
+pub(super) fn address(number: u64) -> usize {
     usize::try_from(number).unwrap_or(0)
 }
 
