@@ -275,11 +275,14 @@ fn restore(
     let chain = &sound.chain;
     let path = chain.segments().last().map(|last| last.path().to_owned()).unwrap_or_default();
     let way = if options.restore == Restore::Load { Way::Load } else { Way::Map };
-    let (loaded, all) = (AtomicU64::new(0), saved_pages(chain));
+    // Not those that later segments hide: they are not loaded.
+    let count = || chain.in_force(0, chain.segments().len()).count() as u64;
+    let all = options.on_progress.as_ref().map_or(0, |_| count());
+    let loaded = AtomicU64::new(0);
     let watch = |pages: u64| {
         let loaded = loaded.fetch_add(pages, Relaxed) + pages;
         if let Some(progress) = &options.on_progress {
-            progress(loaded, all.max(loaded));
+            progress(loaded, all);
         }
     };
     let prepared = Prepared::new(chain.clone(), way, &watch)?;
