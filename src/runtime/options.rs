@@ -18,7 +18,8 @@ pub enum Restore {
     Verified,
     /// Mapped at once, and verified in the background: opening takes milliseconds at any size. If
     /// a page is found to be damaged, the process ends with a message, and the next opening
-    /// restores an older snapshot.
+    /// restores an older snapshot. Until all are verified, none that could be it is removed, and
+    /// what has changed is saved, not the whole heap.
     Background,
     /// Read into memory, in huge pages from the start, and verified as they are read. Compressed
     /// snapshots come back in this way whatever is asked for.

@@ -214,6 +214,7 @@ impl Worker {
                 Err(error) => self.stop(unverified.number, &error),
             }
         }
+        self.directory.store.verified();
         self.process.meter.set_loaded(unverified.started.elapsed());
     }
 

@@ -43,6 +43,10 @@ pub(super) struct State<F> {
     pub(super) parent: Option<Parent<F>>,
     /// The snapshot after which others are set aside when the next one is durable.
     goes_on_from: Option<u64>,
+    /// The first snapshot that this process can make.
+    first_here: u64,
+    /// Whether the restored snapshot's pages are still to be verified.
+    unverified: bool,
     forecast: Forecast,
 }
 
@@ -104,6 +108,7 @@ impl<D: Dir> Store<D> {
         store.sweep();
         if let Some(sound) = &image {
             store.go_on_from(sound);
+            store.lock().unverified = !wish.verify;
         }
         Ok(Opening { store, image })
     }
@@ -167,8 +172,11 @@ impl<D: Dir> Store<D> {
         // Nobody has had the time to merge: programs that run for a moment only.
         let is_left_alone = chain >= CHAIN_MAX
             || chain >= GATHERED && self.policy.wants_spare() && spare(&state.manifest).is_none();
-        let has_parent = state.parent.is_some();
-        match self.policy.increments && has_parent && is_small && !is_left_alone {
+        let is_worth_it = self.policy.increments && is_small && !is_left_alone;
+        // What is made of pages that may be damaged builds on these, so that it is not believed
+        // without them.
+        let has_to = state.unverified && chain < CHAIN_MAX;
+        match state.parent.is_some() && (is_worth_it || has_to) {
             true => Saves::Changed,
             false => Saves::All,
         }
@@ -245,8 +253,16 @@ impl<D: Dir> Store<D> {
         if let Some(number) = state.goes_on_from {
             next.revert(number);
         }
+        // Until the restored snapshot is verified, those that can take its place are kept.
+        let (first, unverified) = (info.snapshot == state.first_here, state.unverified);
+        let mut pruned = Vec::new();
+        if unverified && first {
+            pruned = self.policy.retain(&mut next, info.frozen_at);
+        }
         next.add(record.clone(), summary.record);
-        let pruned = self.policy.retain(&mut next, info.frozen_at);
+        if !unverified {
+            pruned = self.policy.retain(&mut next, info.frozen_at);
+        }
         match self.publish(&mut state, next, pruned) {
             Ok(()) => {
                 state.goes_on_from = None;
@@ -330,8 +346,13 @@ impl<D: Dir> Store<D> {
         Ok(())
     }
 
-    /// Sets aside a snapshot that has been found to be damaged, with all those that share its last
-    /// segment; unless there would be none left.
+    /// The restored snapshot's pages have been verified.
+    pub fn verified(&self) {
+        self.lock().unverified = false;
+    }
+
+    /// Sets aside the restored snapshot, which has been found to be damaged, with all those that
+    /// share its last segment or have been made since; unless there would be none left.
     ///
     /// # Errors
     /// If the manifest cannot be replaced.
@@ -339,9 +360,11 @@ impl<D: Dir> Store<D> {
         let mut state = self.lock();
         let mut next = state.manifest.clone();
         let last = next.snapshot(number).and_then(|snapshot| snapshot.chain.last().copied());
-        let Some(last) = last else { return Ok(()) };
+        let first = state.first_here;
         for snapshot in &mut next.snapshots {
-            snapshot.set_aside |= snapshot.number == number || snapshot.chain.contains(&last);
+            let is_shared = last.is_some_and(|last| snapshot.chain.contains(&last));
+            let is_made_of_it = snapshot.number == number || snapshot.number >= first;
+            snapshot.set_aside |= is_shared || is_made_of_it;
         }
         if next.newest().is_none() {
             return Ok(());
@@ -387,12 +410,15 @@ impl<D: Dir> Store<D> {
 
 impl<F> State<F> {
     fn new(manifest: Manifest) -> Self {
+        let first_here = manifest.next_snapshot;
         Self {
             manifest,
             pruned: Vec::new(),
             unnamed: Vec::new(),
             parent: None,
             goes_on_from: None,
+            first_here,
+            unverified: false,
             forecast: Forecast::new(),
         }
     }
