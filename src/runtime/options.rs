@@ -179,8 +179,8 @@ impl Options {
         self
     }
 
-    /// Verifies everything in the directory in the background, over and over, `bytes` bytes in a
-    /// second, with a rest of a minute between two rounds. What is found to be damaged is told as
+    /// Verifies everything in the directory in the background, at once and over and over, `bytes`
+    /// bytes in a second, with a rest of a minute between two rounds. What is found to be damaged is told as
     /// [`Event::SnapshotDamaged`]. 0 means never.
     #[must_use]
     pub fn scrub(mut self, bytes: u64) -> Self {

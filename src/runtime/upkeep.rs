@@ -148,13 +148,6 @@ impl Calls {
         (std::mem::take(&mut state.committed), state.ending)
     }
 
-    /// Rests, unless the thread is to end. Whether it may go on.
-    fn rest(&self, time: Duration) -> bool {
-        let state = self.lock();
-        let waited = self.changed.wait_timeout_while(state, time, |called| !called.ending);
-        !waited.unwrap_or_else(PoisonError::into_inner).0.ending
-    }
-
     fn lock(&self) -> MutexGuard<'_, Called> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -165,18 +158,21 @@ impl Worker {
         if let Some(unverified) = unverified {
             self.complete(&unverified);
         }
-        let (mut retry, mut scrubbed) = (None, Instant::now());
+        let (mut retry, mut scrubbed) = (None, None::<Instant>);
+        let until_round = |scrubbed: Option<Instant>| {
+            scrubbed.map_or(Duration::ZERO, |at| ROUND.saturating_sub(at.elapsed()))
+        };
         loop {
-            let scrub = self.scrub.map(|_| ROUND.saturating_sub(scrubbed.elapsed()));
+            let scrub = self.scrub.map(|_| until_round(scrubbed));
             let (_, ending) = self.calls.wait(retry.into_iter().chain(scrub).min());
             self.directory.store.prune();
             if ending {
                 return;
             }
             retry = self.compact();
-            if let Some(rate) = self.scrub.filter(|_| scrubbed.elapsed() >= ROUND) {
+            if let Some(rate) = self.scrub.filter(|_| until_round(scrubbed).is_zero()) {
                 self.scrub(rate);
-                scrubbed = Instant::now();
+                scrubbed = Some(Instant::now());
             }
         }
     }
@@ -232,6 +228,21 @@ impl Worker {
         ]);
     }
 
+    /// Rests for a while, but for what committed snapshots want done meanwhile: a round may take
+    /// hours. Whether the thread may go on.
+    fn rest(&self, time: Duration) -> bool {
+        let begun = Instant::now();
+        loop {
+            let (committed, ending) = self.calls.wait(Some(time.saturating_sub(begun.elapsed())));
+            if ending || !committed {
+                return !ending;
+            }
+            self.directory.store.prune();
+            // What fails now is tried again after the next snapshot.
+            let _ = self.compact();
+        }
+    }
+
     /// Verifies all that the directory has, `rate` bytes in a second.
     fn scrub(&self, rate: u64) {
         let store = &self.directory.store;
@@ -240,7 +251,7 @@ impl Worker {
                 let bytes = pages * PAGE_SIZE as u64;
                 let nanoseconds = u128::from(bytes) * 1_000_000_000 / u128::from(rate.max(1));
                 let time = Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX));
-                self.calls.rest(time)
+                self.rest(time)
             };
             match store.verify(snapshot.number, &watch) {
                 Ok(Some(_)) => {}
