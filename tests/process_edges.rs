@@ -194,6 +194,58 @@ fn after_callbacks(dir: &Path) {
     assert_eq!(numbers(&open(dir)).read(Clone::clone), [0, 1, 2]);
 }
 
+/// Files are not changed in a fork, and nobody waits for threads that may be waiting for him.
+fn refused_changes(dir: &Path) {
+    not_for_ever();
+    let heap = open(dir);
+    let numbers = numbers(&heap);
+    for number in 0..2 {
+        numbers.write(|numbers| numbers.push(number));
+        heap.snapshot().expect("a freeze").wait_durable().expect("durable");
+    }
+    let mut heap = Some(heap);
+    let status = in_fork(|| {
+        let heap = heap.take().expect("open");
+        assert!(heap.compact().is_err_and(|error| error.to_string().contains("fork")));
+        assert!(heap.revert(1).is_err_and(|error| error.to_string().contains("fork")));
+    });
+    assert_eq!(status, 0, "in the fork");
+    let heap = heap.expect("the child's is another");
+    let reverted = numbers.read(|_| heap.revert(1));
+    assert!(reverted.is_err_and(|error| error.to_string().contains("inside a scope")));
+}
+
+fn after_refused_changes(dir: &Path) {
+    let heap = open(dir);
+    assert_eq!(numbers(&heap).read(Clone::clone), [0, 1]);
+    assert!(heap.snapshots().iter().all(|snapshot| !snapshot.set_aside));
+}
+
+/// Closing when files have been merged, in the callback that says so.
+fn close_when_merged(dir: &Path) {
+    not_for_ever();
+    static OPENED: Mutex<Option<Heap>> = Mutex::new(None);
+    static ANSWER: Mutex<Option<String>> = Mutex::new(None);
+    let options = Options::new().on_event(|event| {
+        if matches!(event, Event::Compacted(_))
+            && let Some(heap) = OPENED.lock().expect("no panic").take()
+        {
+            let error = heap.close().expect_err("its own thread cannot be waited for");
+            *ANSWER.lock().expect("no panic") = Some(error.to_string());
+        }
+    });
+    *OPENED.lock().expect("no panic") = Some(HEAP.open(dir, options).expect("a heap"));
+    while ANSWER.lock().expect("no panic").is_none() {
+        if let Some(heap) = &*OPENED.lock().expect("no panic") {
+            numbers(heap).write(|numbers| numbers.push(1));
+            heap.snapshot().expect("a freeze").wait_durable().expect("durable");
+        }
+        thread::sleep(std::time::Duration::from_millis(10));
+    }
+    let answer = ANSWER.lock().expect("no panic").clone();
+    assert!(answer.is_some_and(|answer| answer.contains("callback")));
+}
+
 /// A scope that began before the process had a heap is not behind the gate: so none is opened.
 fn open_in_scope(dir: &Path) {
     let scope = Scope::enter();
@@ -253,6 +305,9 @@ const ROLES: &[Role] = &[
     ("after_close_in_scope", after_close_in_scope, false),
     ("callbacks", callbacks, true),
     ("after_callbacks", after_callbacks, false),
+    ("refused_changes", refused_changes, false),
+    ("after_refused_changes", after_refused_changes, false),
+    ("close_when_merged", close_when_merged, false),
     ("open_in_scope", open_in_scope, false),
     ("short_threads", short_threads, true),
     ("after_short_threads", after_short_threads, false),
@@ -285,6 +340,10 @@ fn main() {
         ("outcomes_are_not_mixed_up", || in_turn(&["outcomes"])),
         ("closing_inside_a_scope", || in_turn(&["close_in_scope", "after_close_in_scope"])),
         ("callbacks_cannot_break_the_thread", || in_turn(&["callbacks", "after_callbacks"])),
+        ("forks_and_scopes_change_no_files", || {
+            in_turn(&["refused_changes", "after_refused_changes"]);
+        }),
+        ("closing_when_files_are_merged", || in_turn(&["close_when_merged"])),
         ("no_opening_inside_a_scope", || in_turn(&["open_in_scope"])),
         ("short_threads_are_behind_the_gate", || {
             in_turn(&["short_threads", "after_short_threads"]);

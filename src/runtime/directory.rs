@@ -41,6 +41,28 @@ pub struct SnapshotInfo {
 /// Why a heap's files were not changed as asked: its text says which file, and what was wrong.
 pub struct StoreFailure(Box<dyn std::error::Error + Send + Sync>);
 
+/// Why the files are not changed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Refused {
+    /// This process is a fork.
+    #[error(
+        "this process is a fork of the one that opened the heap, which alone changes its files"
+    )]
+    Forked,
+    /// The heap's threads may be waiting for this one.
+    #[error(
+        "a heap cannot be reverted inside a scope, while a root is held, or in an event's \
+         callback: its threads may be waiting for that to end. It is closed; open it to try again"
+    )]
+    Inside,
+}
+
+impl From<Refused> for StoreFailure {
+    fn from(refused: Refused) -> Self {
+        Self(Box::new(refused))
+    }
+}
+
 impl Directory {
     pub(super) fn new(store: Store<DiskDir>, lock: DirLock) -> Self {
         Self { store, _lock: lock }

@@ -1,7 +1,7 @@
 //! An open heap, as its user holds it.
 
 use crate::heap::Damage;
-use crate::runtime::directory::{Directory, StoreFailure};
+use crate::runtime::directory::{Directory, Refused, StoreFailure};
 use crate::runtime::events::SnapshotFailure;
 use crate::runtime::keeper::{Keeper, tell};
 use crate::runtime::options::EventCallback;
@@ -119,6 +119,9 @@ impl Heap {
     /// # Errors
     /// If the files cannot be read or written; all snapshots are then as they were.
     pub fn compact(&self) -> Result<Option<Compacted>, StoreFailure> {
+        if self.process.opened.is_forked() {
+            return Err(Refused::Forked.into());
+        }
         self.directory.change(|store| {
             let merged = store.compact_fully(&|_| true);
             store.prune();
@@ -132,9 +135,18 @@ impl Heap {
     /// are kept. A running process cannot be put back itself: its threads hold on to the present.
     ///
     /// # Errors
-    /// If there is no such snapshot, or the change cannot be made durable. The heap is closed all
-    /// the same.
+    /// If there is no such snapshot, or the change cannot be made durable; or inside a scope, while
+    /// a root is held, or in an event's callback. The heap is closed all the same.
     pub fn revert(mut self, snapshot: u64) -> Result<(), StoreFailure> {
+        let refused = match self.process.opened.is_forked() {
+            true => Some(Refused::Forked),
+            false => self.why_not_wait().map(|_| Refused::Inside),
+        };
+        if let Some(refused) = refused {
+            // Its threads are given up, without a word.
+            let _ = self.shut();
+            return Err(refused.into());
+        }
         self.keeper.end_unsaved();
         self.upkeep.end();
         self.directory.change(|store| store.revert(snapshot))
@@ -195,6 +207,16 @@ impl Heap {
         self.process.arena_addresses()
     }
 
+    /// Why the heap's threads cannot be waited for: they may be waiting for the calling thread, or
+    /// be that.
+    fn why_not_wait(&self) -> Option<SnapshotFailure> {
+        if thread::with(ThreadState::is_inside) {
+            return Some(SnapshotFailure::InsideScope);
+        }
+        let is_own = self.keeper.requests.is_own_thread() || self.upkeep.is_own_thread();
+        is_own.then_some(SnapshotFailure::OnSnapshotThread)
+    }
+
     fn shut(&mut self) -> Result<Option<StillInfo>, SnapshotError> {
         if self.process.opened.is_forked() {
             // The thread is the parent's, and so is the directory.
@@ -202,16 +224,11 @@ impl Heap {
             self.upkeep.forget();
             return Ok(None);
         }
-        let failure =
-            match (thread::with(ThreadState::is_inside), self.keeper.requests.is_own_thread()) {
-                (true, _) => SnapshotFailure::InsideScope,
-                (_, true) => SnapshotFailure::OnSnapshotThread,
-                _ => {
-                    let last = self.keeper.close();
-                    self.upkeep.end();
-                    return last.transpose();
-                }
-            };
+        let Some(failure) = self.why_not_wait() else {
+            let last = self.keeper.close();
+            self.upkeep.end();
+            return last.transpose();
+        };
         self.keeper.abandon();
         self.upkeep.abandon();
         Err(failure.into())

@@ -96,6 +96,12 @@ impl Upkeep {
         Arc::clone(&self.calls)
     }
 
+    /// Whether the calling thread is this one.
+    pub(super) fn is_own_thread(&self) -> bool {
+        let own = std::thread::current().id();
+        self.thread.as_ref().is_some_and(|thread| thread.thread().id() == own)
+    }
+
     /// Ends the thread, and waits for that.
     pub(super) fn end(&mut self) {
         self.calls.end();
