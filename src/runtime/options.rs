@@ -180,8 +180,8 @@ impl Options {
     }
 
     /// Verifies everything in the directory in the background, at once and over and over, `bytes`
-    /// bytes in a second, with a rest of a minute between two rounds. What is found to be damaged is told as
-    /// [`Event::SnapshotDamaged`]. 0 means never.
+    /// bytes in a second, with a rest of a minute between two rounds. What is found to be damaged
+    /// is told as [`Event::SnapshotDamaged`]. 0 means never.
     #[must_use]
     pub fn scrub(mut self, bytes: u64) -> Self {
         self.scrub = (bytes > 0).then_some(bytes);
