@@ -91,6 +91,21 @@ pub enum ChooseError {
         /// Others, which have to be asked for by number.
         openable: Vec<u64>,
     },
+    /// A snapshot that may be sound could not be read.
+    #[error(
+        "{}: snapshot {} could not be read, and may be sound: {}; nothing was changed: open again \
+         when the cause is removed{}",
+        path.display(), unread.number, unread.reason,
+        also(openable)
+    )]
+    Unread {
+        /// The directory.
+        path: PathBuf,
+        /// The snapshot, and what the system said.
+        unread: Box<Skipped>,
+        /// Others, which have to be asked for by number.
+        openable: Vec<u64>,
+    },
     /// There is no snapshot with the number that was asked for.
     #[error("{} has no snapshot {number}; it has {}", path.display(), numbers(there))]
     NoSuch {
@@ -180,13 +195,26 @@ pub fn choose_as<D: Dir>(dir: &D, host: &Host, wish: Wish) -> Result<Choice<D::F
             }
             Err(reason) => {
                 let SnapshotRecord { number, frozen_at, .. } = *snapshot;
+                let is_unread = reason.is_unread();
                 skipped.push(Skipped { number, frozen_at, reason });
+                if is_unread {
+                    return Err(none_of(dir, &manifest, skipped));
+                }
             }
         }
     }
-    let openable = openable(dir, &manifest, &skipped);
+    Err(none_of(dir, &manifest, skipped))
+}
+
+/// Why it is none of these, newest first. What could not be read is not passed over: who went on
+/// from an older one would replace a sound one.
+fn none_of<D: Dir>(dir: &D, manifest: &Manifest, mut skipped: Vec<Skipped>) -> ChooseError {
+    let openable = openable(dir, manifest, &skipped);
     let path = dir.path_of("");
-    Err(ChooseError::NoneSound { path, skipped, openable })
+    match skipped.pop_if(|last| last.reason.is_unread()) {
+        Some(unread) => ChooseError::Unread { path, unread: Box::new(unread), openable },
+        None => ChooseError::NoneSound { path, skipped, openable },
+    }
 }
 
 /// The snapshots that can be asked for by number instead: their chains are there and of sound

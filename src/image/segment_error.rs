@@ -100,3 +100,15 @@ pub enum SegmentError {
         found: u8,
     },
 }
+
+impl SegmentError {
+    /// The system did not let it be read, so that it may be sound. A file that is not there is
+    /// lost.
+    #[must_use]
+    pub fn is_unread(&self) -> bool {
+        match self {
+            Self::Io { source, .. } => source.kind() != io::ErrorKind::NotFound,
+            _ => false,
+        }
+    }
+}

@@ -116,7 +116,24 @@ impl<D: Dir> Store<D> {
             // What cannot be removed now is a leftover, which the next opening removes.
             let _ = self.dir.remove(&number.file_name(kind));
         }
+        let sources = &merger.snapshot.chain[merger.range.clone()];
+        let of_sources = |error: &CompactError| {
+            matches!(error, CompactError::Damage(_) | CompactError::Write(WriteError::Source(_)))
+        };
+        if merged.as_ref().is_err_and(of_sources) {
+            if !self.has(sources) {
+                // They were pruned before they were opened: a newer snapshot needs none of them.
+                return Ok(None);
+            }
+            self.distrust(sources);
+        }
         merged
+    }
+
+    /// Whether the manifest still names all these segments.
+    fn has(&self, numbers: &[SegmentNumber]) -> bool {
+        let state = self.lock();
+        numbers.iter().all(|&number| state.manifest.segment(number).is_some())
     }
 
     fn write_merger(
@@ -133,8 +150,14 @@ impl<D: Dir> Store<D> {
         let Some(summary) = written else { return Ok(None) };
         // The kernel may have copied it, and nobody has looked at it.
         let merged = SegmentReader::open(&self.dir, &summary.record, &manifest.identity)?;
-        if merged.verify_watched(watch)?.is_none() {
-            return Ok(None);
+        match merged.verify_watched(watch) {
+            Ok(Some(_)) => {}
+            Ok(None) => return Ok(None),
+            Err(error) => {
+                // What is damaged in a source is damaged here: the file to be named is that one.
+                chain.verify()?;
+                return Err(error.into());
+            }
         }
         let numbers = &merger.snapshot.chain[merger.range.clone()];
         let is_committed = self.replace(numbers, summary.record)?;

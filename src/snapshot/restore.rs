@@ -257,7 +257,10 @@ fn lay_over<F: File>(
             at = at.map(|at| at + PAGE_SIZE as u64);
             let count = u32::try_from(run.len()).unwrap_or(u32::MAX);
             let follows = first.page.0.checked_add(count) == Some(next.page.0);
-            if !follows || next.segment != first.segment || at.is_none() || offset(next) != at {
+            // Runs of the image may touch, where each goes to cells of its own.
+            let begins_run = chain.runs().binary_search_by_key(&next.page, |run| run.first).is_ok();
+            let is_one = follows && !begins_run && next.segment == first.segment;
+            if !is_one || at.is_none() || offset(next) != at {
                 break;
             }
             run.extend(rest.next());
@@ -269,7 +272,6 @@ fn lay_over<F: File>(
         }
         let Some(placement) = placements.get_mut(number) else { break };
         match offset(&first) {
-            // Runs of an image begin at cells, and so no run of pages reaches into two.
             Some(offset) if run.len() >= MAP_PAGES && mappings < MAPPINGS => {
                 mappings += 1;
                 let count = u32::try_from(run.len()).unwrap_or(u32::MAX);

@@ -47,6 +47,8 @@ pub(super) struct State<F> {
     first_here: u64,
     /// Whether the restored snapshot's pages are still to be verified.
     unverified: bool,
+    /// A segment that the next delta would build on is damaged.
+    is_distrusted: bool,
     forecast: Forecast,
 }
 
@@ -161,7 +163,7 @@ impl<D: Dir> Store<D> {
     }
 
     /// What the next window should save, when `dirtied` bytes have been dirtied since the last
-    /// one, in whole pages and chunks: all, if there is nothing to build on, if most of the heap
+    /// one, in whole pages and chunks: all, if there is nothing sound to build on, if most of the heap
     /// has changed, so that a delta would be no gain, or if too many have gathered.
     #[must_use]
     pub fn next_saves(&self, dirtied: u64) -> Saves {
@@ -172,7 +174,8 @@ impl<D: Dir> Store<D> {
         // Nobody has had the time to merge: programs that run for a moment only.
         let is_left_alone = chain >= CHAIN_MAX
             || chain >= GATHERED && self.policy.wants_spare() && spare(&state.manifest).is_none();
-        let is_worth_it = self.policy.increments && is_small && !is_left_alone;
+        let is_sound = !state.is_distrusted;
+        let is_worth_it = self.policy.increments && is_sound && is_small && !is_left_alone;
         // What is made of pages that may be damaged builds on these, so that it is not believed
         // without them.
         let has_to = state.unverified && chain < CHAIN_MAX;
@@ -266,13 +269,15 @@ impl<D: Dir> Store<D> {
         match self.publish(&mut state, next, pruned) {
             Ok(()) => {
                 state.goes_on_from = None;
+                state.is_distrusted &= info.parent.is_some();
                 state.parent = self.next_parent(state.parent.take(), &info, &summary.record);
                 Ok(record)
             }
             Err(error) if error.old_in_force() => Err(self.abandon(&info, error.into())),
             Err(error) => {
-                // Nobody can tell which snapshot the next one could build on.
-                state.parent = None;
+                // Nobody can tell which snapshot the next one could build on. The manifest in
+                // memory is the new one, in which those in between are set aside.
+                (state.goes_on_from, state.parent) = (None, None);
                 Err(error.into())
             }
         }
@@ -369,7 +374,9 @@ impl<D: Dir> Store<D> {
         if next.newest().is_none() {
             return Ok(());
         }
-        self.publish(&mut state, next, Vec::new())
+        self.publish(&mut state, next, Vec::new())?;
+        (state.goes_on_from, state.parent) = (None, None);
+        Ok(())
     }
 
     /// Verifies every page of a snapshot's segments; `watch` as in
@@ -386,8 +393,21 @@ impl<D: Dir> Store<D> {
         let Some(snapshot) = manifest.snapshot(number) else {
             return Err(ChooseError::no_such(&self.dir, &manifest, number).into());
         };
-        let chain = Chain::open(&self.dir, &manifest, snapshot)?;
-        Ok(chain.verify_watched(watch)?)
+        let opened = Chain::open(&self.dir, &manifest, snapshot);
+        let verified = opened.and_then(|chain| chain.verify_watched(watch));
+        if verified.is_err() {
+            self.distrust(&snapshot.chain);
+        }
+        Ok(verified?)
+    }
+
+    /// One of these segments is damaged. If the next snapshot would build on any, it is to be a
+    /// full one: what is in memory may be the only sound copy that there is.
+    pub(super) fn distrust(&self, damaged: &[SegmentNumber]) {
+        let mut state = self.lock();
+        let segments = state.parent.iter().flat_map(|parent| parent.chain.segments());
+        let is_damaged = segments.map(|held| held.header().number).any(|n| damaged.contains(&n));
+        state.is_distrusted |= is_damaged;
     }
 
     pub(super) fn abandon(&self, info: &SegmentInfo, error: SaveError) -> SaveError {
@@ -419,6 +439,7 @@ impl<F> State<F> {
             goes_on_from: None,
             first_here,
             unverified: false,
+            is_distrusted: false,
             forecast: Forecast::new(),
         }
     }
