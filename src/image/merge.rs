@@ -71,7 +71,11 @@ impl<F: File> Chain<F> {
         let mut zeros = stated_zero(segments);
         let (mut saved, mut unsynced) = (Vec::new(), 0);
         for in_force in self.in_force(range.start, range.end) {
-            let follows = batch.last().is_none_or(|&before| self.follow(before, in_force));
+            // Runs may touch, and what is written with one call lies in one of them.
+            let begins_run =
+                last.runs().binary_search_by_key(&in_force.page, |run| run.first).is_ok();
+            let joins = |&before: &InForce| !begins_run && self.follow(before, in_force);
+            let follows = batch.last().is_none_or(joins);
             if batch.len() == COPY_PAGES || !follows {
                 self.copy(&mut writer, &mut pages, &batch)?;
                 if !watch(batch.len() as u64) {
