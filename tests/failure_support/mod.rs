@@ -2,8 +2,10 @@
 //! simulated disk, taken as the snapshot thread takes them.
 //!
 //! Invariant: a page holds its stamp, if it has one, in its first word and its last, and zeros.
+#![allow(dead_code, reason = "each test uses a part of it")]
 #![allow(unsafe_code, reason = "writes to memory of the arena, and reads its tables")]
 
+pub(crate) mod changes;
 pub(crate) mod watched;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,9 +19,9 @@ use stillheap::base::{
     CHUNK_SIZE, CHUNKS_PER_CELL, ChunkIndex, PAGE_SIZE, PAGES_PER_CHUNK, PageIndex,
 };
 use stillheap::cow::{CellKind, Engine, Fault, Saves, Window};
-use stillheap::image::{Choice, Manifest, SnapshotRecord, Wish, choose, leftovers};
+use stillheap::image::{Chain, Choice, InForce, Manifest, SnapshotRecord, Wish, choose, leftovers};
 use stillheap::os::Dir;
-use stillheap::os::sim::{self, SimDir};
+use stillheap::os::sim::{self, SimDir, SimFile};
 use stillheap::snapshot::{Policy, SaveError, Store, host_of};
 use watched::Watched;
 
@@ -27,6 +29,8 @@ use watched::Watched;
 pub(crate) const LIMIT: u64 = 4 * CHUNK_SIZE as u64;
 /// Chunks that writers copy in a window at most, but for the storm's.
 const CHUNKS: usize = 3;
+/// Steps in a window that write: more would find the stage full, and wait for the saver.
+const STEPS: u32 = 200;
 /// Blocks, of which one is of tracked memory.
 const BLOCKS: usize = 6;
 /// In each block, every so many pages one is written: so that snapshots are of equal length.
@@ -71,8 +75,8 @@ pub(crate) struct World {
 
 struct Writer {
     space: Space,
-    /// Blocks of one chunk.
-    blocks: Vec<(PageIndex, CellKind)>,
+    /// Of one chunk each, unless a test wants others as well.
+    blocks: Vec<Block>,
     stamps: BTreeMap<u32, u64>,
     next_stamp: u64,
     /// Pages and chunks that were written and are in no durable snapshot.
@@ -80,16 +84,27 @@ struct Writer {
     /// Chunks copied in this window, and whether a block has been given back in it.
     chunks: usize,
     given: Option<ChunkIndex>,
-    /// What was frozen for the newest snapshots.
+    /// Steps taken in this window.
+    steps: u32,
+    /// Blocks that there are to be at the window's end.
+    wanted: usize,
+    /// What was frozen for the snapshots.
     frozen: BTreeMap<u64, Frozen>,
 }
 
-/// What an image has to hold: its blocks, their stamps, and pages of tables.
+/// Memory that is in use.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Block {
+    first: PageIndex,
+    pages: u32,
+    kind: CellKind,
+}
+
+/// What an image has to hold: the stamps of its blocks' pages, and pages of tables.
 #[derive(Clone)]
 struct Frozen {
-    blocks: Vec<(PageIndex, CellKind)>,
     stamps: BTreeMap<u32, u64>,
-    tables: Vec<(PageIndex, Vec<u8>)>,
+    tables: BTreeMap<u32, Vec<u8>>,
 }
 
 impl World {
@@ -108,6 +123,8 @@ impl World {
             dirty: Default::default(),
             chunks: 0,
             given: None,
+            steps: 0,
+            wanted: BLOCKS,
             frozen: BTreeMap::new(),
         };
         for purpose in [Purpose::Scoped; BLOCKS - 1].into_iter().chain([Purpose::Tracked]) {
@@ -166,34 +183,54 @@ impl World {
 impl Writer {
     fn take(&mut self, arena: &Arena, purpose: Purpose) {
         let block = self.space.take_large(arena, purpose, PAGES_PER_CHUNK, 8).expect("room");
-        self.blocks.push((block, purpose.kind()));
+        self.add(arena, Block { first: block, pages: PAGES_PER_CHUNK, kind: purpose.kind() });
+    }
+
+    /// A large block that has just been taken.
+    fn add(&mut self, arena: &Arena, block: Block) {
+        self.blocks.push(block);
         // SAFETY: a block of that size, just taken.
-        let bytes = unsafe { bytes_at(arena.address(block), CHUNK_SIZE) };
+        let bytes =
+            unsafe { bytes_at(arena.address(block.first), block.pages as usize * PAGE_SIZE) };
         assert!(bytes.iter().step_by(509).all(|byte| *byte == 0), "fresh memory");
-        for page in (0..PAGES_PER_CHUNK).step_by(STRIDE as usize) {
-            self.write(arena, PageIndex(block.0 + page), purpose.kind());
+        if block.kind == CellKind::Tracked {
+            // As the heap does it: pages that nobody writes to are as fresh as the others.
+            let pages = block.first.0..block.first.0 + block.pages;
+            pages.for_each(|page| arena.cow().announce_tracked(PageIndex(page)));
+        }
+        for page in (0..block.pages).step_by(STRIDE as usize) {
+            self.write(arena, PageIndex(block.first.0 + page), block.kind);
         }
     }
 
     /// Gives a block of ordinary memory back, in a window, where it is kept until its end.
     fn give(&mut self, arena: &Arena) {
-        let place = self.blocks.iter().position(|(_, kind)| *kind == CellKind::Guarded);
-        let (block, _) = self.blocks.remove(place.expect("a block"));
-        self.stamps.retain(|page, _| PageIndex(*page).chunk() != block.chunk());
-        self.dirty[1].remove(&block.chunk().0);
-        self.space.give_large(arena, block);
-        self.given = Some(block.chunk());
+        let is_chunk = |block: &Block| block.pages == PAGES_PER_CHUNK;
+        let place = self.blocks.iter().position(|b| b.kind == CellKind::Guarded && is_chunk(b));
+        let block = self.blocks.remove(place.expect("a block"));
+        self.forget(block);
+        self.space.give_large(arena, block.first);
+        self.given = Some(block.first.chunk());
+    }
+
+    /// A block is no longer in use.
+    fn forget(&mut self, block: Block) {
+        let pages = block.first.0..block.first.0 + block.pages;
+        let chunks = block.first.chunk().0..=PageIndex(pages.end - 1).chunk().0;
+        self.stamps.retain(|page, _| !pages.contains(page));
+        self.dirty[0].retain(|page| !pages.contains(page));
+        self.dirty[1].retain(|chunk| !chunks.contains(chunk));
     }
 
     fn write_any(&mut self, arena: &Arena, wanted: CellKind) {
         let random = self.next_stamp.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20;
-        let fitting: Vec<_> = self.blocks.iter().filter(|(_, kind)| *kind == wanted).collect();
-        let (block, kind) = *fitting[random as usize % fitting.len()];
+        let fitting: Vec<_> = self.blocks.iter().filter(|block| block.kind == wanted).collect();
+        let Block { first, pages, kind } = *fitting[random as usize % fitting.len()];
         let page = match kind {
-            CellKind::Guarded => (random >> 20) as u32 % (PAGES_PER_CHUNK / STRIDE) * STRIDE,
-            CellKind::Tracked => (random >> 20) as u32 % PAGES_PER_CHUNK,
+            CellKind::Guarded => (random >> 20) as u32 % pages.div_ceil(STRIDE) * STRIDE,
+            CellKind::Tracked => (random >> 20) as u32 % pages,
         };
-        self.write(arena, PageIndex(block.0 + page), kind);
+        self.write(arena, PageIndex(first.0 + page), kind);
     }
 
     /// Writes to a page as a program would that has a fault handler.
@@ -221,6 +258,10 @@ impl Writer {
     /// In turn: a chunk, as long as there is room for copies; a tracked page; a block goes, and
     /// another one comes.
     fn step(&mut self, arena: &Arena) {
+        self.steps += 1;
+        if self.steps > STEPS {
+            return;
+        }
         let staged = arena.cow().counts().staged_chunks;
         if self.chunks < CHUNKS {
             self.write_any(arena, CellKind::Guarded);
@@ -230,34 +271,34 @@ impl Writer {
         if self.given.is_none() && self.chunks > 1 {
             self.give(arena);
         }
-        if self.given.is_some() && self.blocks.len() < BLOCKS {
+        if self.given.is_some() && self.blocks.len() < self.wanted {
             self.take(arena, Purpose::Scoped);
         }
     }
 
     /// First writes to three chunks and to 512 pages.
     fn fill_stage(&mut self, arena: &Arena) {
-        let all = |kind: CellKind| move |block: &&(PageIndex, CellKind)| block.1 == kind;
+        let all = |kind: CellKind| move |block: &&Block| block.kind == kind;
         let blocks = self.blocks.clone();
-        for (block, kind) in blocks.iter().filter(all(CellKind::Guarded)).take(CHUNKS) {
-            self.write(arena, *block, *kind);
+        for block in blocks.iter().filter(all(CellKind::Guarded)).take(CHUNKS) {
+            self.write(arena, block.first, block.kind);
         }
-        let (block, kind) = *blocks.iter().find(all(CellKind::Tracked)).expect("a block");
+        let block = *blocks.iter().find(all(CellKind::Tracked)).expect("a block");
         for page in 0..PAGES_PER_CHUNK {
-            self.write(arena, PageIndex(block.0 + page), kind);
+            self.write(arena, PageIndex(block.first.0 + page), block.kind);
         }
     }
 
     fn freeze(&mut self, arena: &Arena) -> Frozen {
-        (self.chunks, self.given) = (0, None);
-        let (blocks, stamps) = (self.blocks.clone(), self.stamps.clone());
-        Frozen { blocks, stamps, tables: tables(arena) }
+        (self.chunks, self.steps, self.given) = (0, 0, None);
+        self.wanted = self.blocks.len().max(BLOCKS);
+        Frozen { stamps: self.stamps.clone(), tables: tables(arena) }
     }
 }
 
 /// The pages of tables that an image has to hold, as they are now.
-fn tables(arena: &Arena) -> Vec<(PageIndex, Vec<u8>)> {
-    let mut found = Vec::new();
+fn tables(arena: &Arena) -> BTreeMap<u32, Vec<u8>> {
+    let mut found = BTreeMap::new();
     for cell in arena.live_cells() {
         for place in 0..CHUNKS_PER_CELL {
             let chunk = ChunkIndex(cell.first_chunk().0 + place);
@@ -273,7 +314,7 @@ fn tables(arena: &Arena) -> Vec<(PageIndex, Vec<u8>)> {
             for page in std::iter::once(first).chain(later_table_pages(cell, place)) {
                 let address = start + (page.0 - first.0) as usize * PAGE_SIZE;
                 // SAFETY: tables of a live cell; nobody writes to them now.
-                found.push((page, unsafe { bytes_at(address, PAGE_SIZE) }.to_vec()));
+                found.insert(page.0, unsafe { bytes_at(address, PAGE_SIZE) }.to_vec());
             }
         }
     }
@@ -289,10 +330,14 @@ unsafe fn bytes_at<'a>(address: usize, len: usize) -> &'a [u8] {
 }
 
 pub(crate) fn store<'a>(dir: &SimDir, world: &'a World) -> Store<Watched<'a>> {
+    store_with(dir, world, Policy::default())
+}
+
+pub(crate) fn store_with<'a>(dir: &SimDir, world: &'a World, policy: Policy) -> Store<Watched<'a>> {
     let dir = Watched { dir: dir.clone(), world };
     let host = host_of(&world.arena);
-    let opening = Store::open(dir, &host, 1, Policy::default(), true, Wish::default());
-    opening.expect("a new heap").store
+    let opening = Store::open(dir, &host, 1, policy, true, Wish::default());
+    opening.expect("a heap").store
 }
 
 /// A snapshot, from the freeze to its end, with a failure of the disk.
@@ -346,7 +391,8 @@ pub(crate) fn attempt(
         writer.frozen.insert(number, frozen);
     }
     if result.is_err() {
-        let blocks: BTreeSet<u32> = writer.blocks.iter().map(|block| block.0.chunk().0).collect();
+        let blocks: BTreeSet<u32> =
+            writer.blocks.iter().map(|block| block.first.chunk().0).collect();
         writer.dirty[0].extend(&dirty[0]);
         writer.dirty[1].extend(dirty[1].intersection(&blocks));
     }
@@ -382,9 +428,9 @@ fn write_before<'a>(world: &World, window: Window<'a>, beside: Beside) -> Window
 fn storm(world: &World, stop: &AtomicBool) {
     while !stop.load(Relaxed) {
         let blocks = world.writer().blocks.clone();
-        for (block, kind) in blocks {
-            for page in (0..PAGES_PER_CHUNK).step_by(STRIDE as usize) {
-                world.writer().write(&world.arena, PageIndex(block.0 + page), kind);
+        for Block { first, pages, kind } in blocks {
+            for page in (0..pages).step_by(STRIDE as usize) {
+                world.writer().write(&world.arena, PageIndex(first.0 + page), kind);
             }
         }
     }
@@ -397,27 +443,37 @@ pub(crate) fn check_newest(world: &World, dir: &SimDir) {
     };
     assert!(sound.skipped.is_empty(), "{:?}", sound.skipped);
     assert_eq!(sound.snapshot.number, world.newest());
-    let image = &sound.chain;
+    check_image(world, sound.snapshot.number, &sound.chain);
+}
+
+/// A snapshot holds exactly what was frozen for it.
+fn check_image(world: &World, number: u64, image: &Chain<SimFile>) {
     let writer = world.writer();
-    let frozen = &writer.frozen[&sound.snapshot.number];
-    let mut pages = 0;
-    for first in frozen.blocks.iter().map(|(block, _)| block.0) {
-        for page in first..first + PAGES_PER_CHUNK {
-            let stamp = frozen.stamps.get(&page).copied().unwrap_or(0);
-            let mut expected = [0; PAGE_SIZE];
-            expected[..8].copy_from_slice(&stamp.to_le_bytes());
-            expected[PAGE_SIZE - 8..].copy_from_slice(&stamp.to_le_bytes());
-            let found = image.page(PageIndex(page)).expect("a page of a block");
-            assert!(*found == expected, "page {page} with stamp {stamp}: {:?}", &found[..8]);
-            pages += usize::from(stamp > 0);
+    let frozen = &writer.frozen[&number];
+    // Segment by segment, so that frames are decoded once.
+    let mut in_force: Vec<InForce> = image.in_force(0, image.segments().len()).collect();
+    in_force.sort_by_key(|found| (found.segment, found.place));
+    let mut pages = image.pages();
+    let mut tables = 0;
+    for found in &in_force {
+        let page = found.page;
+        let bytes = pages.read(*found).expect("a sound page");
+        if let Some(expected) = frozen.tables.get(&page.0) {
+            tables += 1;
+            assert!(*bytes == expected[..], "{number}: table {}", page.0);
+            continue;
         }
+        let stamp = frozen.stamps.get(&page.0).unwrap_or(&0);
+        let mut expected = [0; PAGE_SIZE];
+        expected[..8].copy_from_slice(&stamp.to_le_bytes());
+        expected[PAGE_SIZE - 8..].copy_from_slice(&stamp.to_le_bytes());
+        assert!(*bytes == expected, "{number}: page {} with {stamp}: {:?}", page.0, &bytes[..8]);
     }
-    for (page, expected) in &frozen.tables {
-        assert!(*image.page(*page).expect("a table") == expected[..], "table {}", page.0);
-        pages += usize::from(expected.iter().any(|byte| *byte > 0));
-    }
-    let segments = image.segments().len();
-    assert_eq!(image.in_force(0, segments).count(), pages, "and nothing else");
+    let is_zero = |bytes: &&Vec<u8>| bytes.iter().all(|byte| *byte == 0);
+    let zeros = frozen.tables.values().filter(is_zero).count();
+    assert_eq!(tables, frozen.tables.len() - zeros, "{number}: all tables");
+    let held = in_force.len() - tables;
+    assert_eq!(held, frozen.stamps.len(), "{number}: all stamps, and nothing else");
 }
 
 /// Removes what failures have left; `may_be` says whether there may be anything.
