@@ -13,12 +13,13 @@ impl Heap {
         align: usize,
         purpose: Purpose,
     ) -> Option<Allocation> {
-        let pages = pages_for(size)?;
+        let wanted = pages_for(size)?;
+        let large = wanted >= PAGES_PER_CHUNK || align > CHUNK_SIZE;
+        let pages = if large { wanted.max(PAGES_PER_CHUNK) } else { wanted };
         let mut shared = self.lock();
         let space = &mut shared.space;
-        let large = pages >= PAGES_PER_CHUNK || align > CHUNK_SIZE;
         let first = if large {
-            space.take_large(&self.arena, purpose, pages.max(PAGES_PER_CHUNK), align)?
+            space.take_large(&self.arena, purpose, pages, align)?
         } else {
             let align = u32::try_from((align / PAGE_SIZE).max(1)).ok()?;
             space.take_pages(&self.arena, purpose, pages, align, |place| run_entry(place, pages))?
