@@ -223,14 +223,20 @@ impl Worker {
     /// The process works on damaged pages: nothing that it says can be believed.
     fn stop(&self, number: u64, error: &SegmentError) -> ! {
         let reason = error.to_string();
-        // So that the next opening restores an older one. If that cannot be written, it will find
-        // out again.
-        let _ = self.directory.store.set_aside(number);
+        // So that the next opening restores an older one. What cannot be read may be sound; if this
+        // cannot be written, the next opening will find out again.
+        let is_set_aside = !error.is_unread() && self.directory.store.set_aside(number).is_ok();
         tell(self.on_event.as_ref(), &Event::Damaged { number, reason: reason.clone() });
+        let outcome = match is_set_aside {
+            true => "It has been set aside; the next opening restores an older one",
+            false => "Nothing was changed; the next opening tries again",
+        };
         os::fatal(&[
-            "stillheap: the snapshot that this process works on is damaged: ",
+            "stillheap: the snapshot that this process works on is damaged, or cannot be read: ",
             &reason,
-            ". It has been set aside; the next opening restores an older one\n",
+            ". ",
+            outcome,
+            "\n",
         ]);
     }
 
