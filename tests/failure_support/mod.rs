@@ -3,26 +3,24 @@
 //!
 //! Invariant: a page holds its stamp, if it has one, in its first word and its last, and zeros.
 #![allow(dead_code, reason = "each test uses a part of it")]
-#![allow(unsafe_code, reason = "writes to memory of the arena, and reads its tables")]
+#![allow(unsafe_code, reason = "writes to memory of the arena")]
 
 pub(crate) mod changes;
+pub(crate) mod tables;
 pub(crate) mod watched;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard};
 use std::{ptr, thread};
-use stillheap::arena::{
-    Arena, ArenaConfig, ChunkKind, Purpose, Space, first_table_page, later_table_pages,
-};
-use stillheap::base::{
-    CHUNK_SIZE, CHUNKS_PER_CELL, ChunkIndex, PAGE_SIZE, PAGES_PER_CHUNK, PageIndex,
-};
+use stillheap::arena::{Arena, ArenaConfig, Purpose, Space};
+use stillheap::base::{CHUNK_SIZE, ChunkIndex, PAGE_SIZE, PAGES_PER_CHUNK, PageIndex};
 use stillheap::cow::{CellKind, Engine, Fault, Saves, Window};
 use stillheap::image::{Chain, Choice, InForce, Manifest, SnapshotRecord, Wish, choose, leftovers};
 use stillheap::os::Dir;
 use stillheap::os::sim::{self, SimDir, SimFile};
 use stillheap::snapshot::{Policy, SaveError, Store, host_of};
+use tables::{bytes_at, tables};
 use watched::Watched;
 
 /// What the stage may hold: three chunks, and 512 pages.
@@ -294,39 +292,6 @@ impl Writer {
         self.wanted = self.blocks.len().max(BLOCKS);
         Frozen { stamps: self.stamps.clone(), tables: tables(arena) }
     }
-}
-
-/// The pages of tables that an image has to hold, as they are now.
-fn tables(arena: &Arena) -> BTreeMap<u32, Vec<u8>> {
-    let mut found = BTreeMap::new();
-    for cell in arena.live_cells() {
-        for place in 0..CHUNKS_PER_CELL {
-            let chunk = ChunkIndex(cell.first_chunk().0 + place);
-            let start = match arena.slot(chunk) {
-                Some(_) if arena.kind(chunk) == Some(ChunkKind::Free) => continue,
-                Some(slot) => ptr::from_ref(slot).expose_provenance(),
-                None => {
-                    let header = arena.cell_header(cell).expect("a cell that is no span");
-                    ptr::from_ref(header).expose_provenance()
-                }
-            };
-            let first = first_table_page(cell, place);
-            for page in std::iter::once(first).chain(later_table_pages(cell, place)) {
-                let address = start + (page.0 - first.0) as usize * PAGE_SIZE;
-                // SAFETY: tables of a live cell; nobody writes to them now.
-                found.insert(page.0, unsafe { bytes_at(address, PAGE_SIZE) }.to_vec());
-            }
-        }
-    }
-    found
-}
-
-/// # Safety
-/// So many bytes are mapped there, and nobody writes to them while this is in use.
-unsafe fn bytes_at<'a>(address: usize, len: usize) -> &'a [u8] {
-    let start: *const u8 = ptr::with_exposed_provenance(address);
-    // SAFETY: says the caller.
-    unsafe { std::slice::from_raw_parts(start, len) }
 }
 
 pub(crate) fn store<'a>(dir: &SimDir, world: &'a World) -> Store<Watched<'a>> {

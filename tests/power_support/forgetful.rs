@@ -17,6 +17,7 @@ pub(crate) enum Forgets {
 }
 
 /// The directory.
+#[derive(Clone)]
 pub(crate) struct Forgetful {
     pub(crate) dir: SimDir,
     pub(crate) forgets: Forgets,
