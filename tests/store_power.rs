@@ -19,7 +19,7 @@ use stillheap::snapshot::{Policy, host_of};
 
 /// How much is tried after each operation, in the short form and in the long one.
 const SHORT: Bounds = Bounds { data: 6, names: 6, random: 20, blocks: 4, states: 150, seed: 1 };
-const LONG: Bounds = Bounds { data: 8, names: 8, random: 400, blocks: 16, states: 3000, seed: 1 };
+const LONG: Bounds = Bounds { data: 8, names: 8, random: 900, blocks: 16, states: 6000, seed: 1 };
 /// The least numbers of different states that are to be seen.
 const DISTINCT: usize = 4_000;
 const DISTINCT_LONG: usize = 100_000;
