@@ -106,7 +106,8 @@ fn merging_by_hand() {
 fn one_damaged_file_is_not_all() {
     let place = Place::new();
     let text = place.live(" : fill=4 snap=5 compact list quit");
-    assert_eq!(after(&text, "snapshots"), ["4 5"], "{text}");
+    // A third one is there if something was merged while they were taken.
+    assert!(after(&text, "snapshots")[0].ends_with("4 5"), "{text}");
     let newest_full = place.segment_of(5);
     assert!(newest_full.extension().is_some_and(|kind| kind == "full"));
     place.damage(&newest_full);
