@@ -48,6 +48,15 @@ pub fn class_size(class: usize) -> usize {
     TABLE[class].size as usize
 }
 
+/// Pages of a slab with blocks of that class; it has as many blocks as fit.
+///
+/// # Panics
+/// If there is no such class.
+#[must_use]
+pub fn class_pages(class: usize) -> usize {
+    TABLE[class].pages as usize
+}
+
 /// The class of the smallest blocks that hold `size` bytes at a multiple of `align`; `None`
 /// if that is beyond slabs. `align` is a power of two.
 #[inline]

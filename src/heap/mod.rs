@@ -31,7 +31,7 @@ mod validate;
 pub use adopt::{AdoptError, CellRun};
 pub use allocate::Allocation;
 pub use check::Damage;
-pub use classes::{CLASSES, SMALL_MAX, class_size};
+pub use classes::{CLASSES, SMALL_MAX, class_pages, class_size};
 pub use facade::Heap;
 pub use free::BadFree;
 pub use lane::{Begun, Lane};

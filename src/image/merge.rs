@@ -51,33 +51,34 @@ impl<F: File> Chain<F> {
             operations: last.header().operations,
             compression,
         };
-        self.merge_into(dir, &info.file_name(), &info, range, watch)
+        let mut writer = SegmentWriter::create(dir, &info, last.runs())?;
+        let Some(saved) = self.copy_all(&mut writer, range, watch)? else { return Ok(None) };
+        if info.parent.is_some() {
+            let zeros = stated_zero(segments).without(&saved);
+            zeros.iter().for_each(|run| writer.state_zero(run));
+        }
+        writer.finish(last.notes())?.sync().map(Some)
     }
 
-    /// Writes what the segments in `range` make together, as the segment that `info` describes.
-    pub(super) fn merge_into<D: Dir<File = F>>(
+    /// Copies all pages in force among the segments in `range`, and gives these; `None`: `watch`
+    /// has ended the work.
+    pub(super) fn copy_all(
         &self,
-        dir: &D,
-        name: &str,
-        info: &SegmentInfo,
+        writer: &mut SegmentWriter<F>,
         range: Range<usize>,
         watch: &(dyn Fn(u64) -> bool + Sync),
-    ) -> Result<Option<SegmentSummary>, WriteError> {
-        let segments = &self.segments()[range.clone()];
-        let Some(last) = segments.last() else { return Ok(None) };
-        let mut writer = SegmentWriter::create_named(dir, name, info, last.runs())?;
+    ) -> Result<Option<RunSet>, WriteError> {
+        let runs = self.segments()[..range.end].last().map_or(&[][..], |last| last.runs());
         let mut pages = self.pages();
         let mut batch = Vec::with_capacity(COPY_PAGES);
-        let mut zeros = stated_zero(segments);
         let (mut saved, mut unsynced) = (Vec::new(), 0);
         for in_force in self.in_force(range.start, range.end) {
             // Runs may touch, and what is written with one call lies in one of them.
-            let begins_run =
-                last.runs().binary_search_by_key(&in_force.page, |run| run.first).is_ok();
+            let begins_run = runs.binary_search_by_key(&in_force.page, |run| run.first).is_ok();
             let joins = |&before: &InForce| !begins_run && self.follow(before, in_force);
             let follows = batch.last().is_none_or(joins);
             if batch.len() == COPY_PAGES || !follows {
-                self.copy(&mut writer, &mut pages, &batch)?;
+                self.copy(writer, &mut pages, &batch)?;
                 if !watch(batch.len() as u64) {
                     return Ok(None);
                 }
@@ -91,13 +92,8 @@ impl<F: File> Chain<F> {
             saved.push(PageRun { first: in_force.page, count: 1 });
             batch.push(in_force);
         }
-        self.copy(&mut writer, &mut pages, &batch)?;
-        if info.parent.is_some() {
-            zeros = zeros.without(&RunSet::of(saved));
-            zeros.iter().for_each(|run| writer.state_zero(run));
-        }
-        let summary = writer.finish(last.notes())?.sync()?;
-        Ok(watch(batch.len() as u64).then_some(summary))
+        self.copy(writer, &mut pages, &batch)?;
+        Ok(watch(batch.len() as u64).then(|| RunSet::of(saved)))
     }
 
     /// Whether two pages can be copied with one call.

@@ -7,8 +7,8 @@
 //! - `segment_info`, `segment_writer`, `packing`: a segment's way to the disk; `segment_reader`,
 //!   `by_frame`, `verify`, `segment_error`: and back
 //! - `chain`, `pages`: a snapshot's segments together; `merge`: several of them made one
+//! - `portable`: a snapshot as one file, and back
 //! - `choose`: the newest sound snapshot of a directory
-//! - `portable`: a snapshot as one file
 //! - `names`: file names, and what a directory's names say about it
 //! - `codec`: little-endian fields with offsets
 //!
@@ -52,7 +52,7 @@ pub use names::{
     Contents, InspectError, MANIFEST_NAME, SegmentKind, SegmentNumber, inspect, leftovers,
 };
 pub use pages::Pages;
-pub use portable::{ImportError, import};
+pub use portable::{ExportError, ImportError, export, import};
 pub use segment_error::SegmentError;
 pub use segment_info::{SegmentInfo, SegmentSummary, WriteError, Written};
 pub use segment_reader::SegmentReader;

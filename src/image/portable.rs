@@ -1,276 +1,430 @@
-//! Portable files: a snapshot as one file that needs no directory around it, to be carried to
-//! another place. It is a full segment, number 1, of the snapshot's heap and number.
+//! A snapshot as one file that needs no directory: to copy, to send, to keep. It is a full, packed
+//! segment, and so has a checksum for each of its bytes.
 //!
-//! Invariant: importing makes a heap whose only snapshot is the one that was exported, or nothing.
+//! Invariants: an export has its name only when it is complete, verified and durable; a directory
+//! that is imported into is a heap only then. What fails leaves nothing, as far as the system lets
+//! it be removed.
 
 use super::{
     chain::Chain,
     compression::Compression,
-    identity::Identity,
-    manifest::{CommitError, Manifest, SnapshotRecord},
-    names::{Contents, InspectError, SegmentKind, SegmentNumber, inspect},
+    manifest::{CommitError, Manifest, SegmentRecord, SnapshotRecord},
+    names::{Contents, InspectError, MANIFEST_NAME, SegmentKind, SegmentNumber, inspect},
     segment_error::SegmentError,
-    segment_info::{SegmentInfo, SegmentSummary, WriteError, io_error},
+    segment_info::{SegmentInfo, SegmentSummary, WriteError, full_or, io_error},
     segment_reader::SegmentReader,
+    segment_writer::SegmentWriter,
 };
-use crate::os::{Dir, File};
-use std::path::PathBuf;
+use crate::os::{Dir, File, TEMPORARY_PREFIX, random_u64};
+use std::{io, path::PathBuf};
 
-/// Why a portable file could not be imported. Nothing was made.
+/// Told of pages as they are written, and again as they are verified; it ends the work by
+/// answering `false`.
+type Watch<'a> = &'a (dyn Fn(u64) -> bool + Sync);
+
+/// Why a snapshot could not be exported. Nothing has changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ExportError {
+    /// There is something of that name.
+    #[error("{} is there already, and is not overwritten: give another name", path.display())]
+    Taken {
+        /// The export's path.
+        path: PathBuf,
+    },
+    /// It could not be written.
+    #[error("{0}")]
+    Write(#[from] WriteError),
+    /// The snapshot, or what was written of it, is damaged.
+    #[error("{0}")]
+    Damage(#[from] SegmentError),
+}
+
+/// Why a file could not be imported. Nothing has changed.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
-    /// The directory cannot be used.
+    /// The directory cannot become a heap.
     #[error(transparent)]
     Inspect(#[from] InspectError),
-    /// There is a heap in it already.
-    #[error("there is a heap in {} already: name a new directory", path.display())]
+    /// It is a heap already.
+    #[error("{} is a heap already, and is not overwritten: name another one", path.display())]
     Taken {
         /// The directory.
         path: PathBuf,
     },
-    /// The file is damaged.
-    #[error(transparent)]
-    Damage(#[from] SegmentError),
-    /// The file is no portable one.
+    /// The file is a delta, which is nothing without the snapshot that it applies to.
     #[error(
-        "{} is a segment of a heap, and no exported file: export the snapshot first",
+        "{}: expected a full segment, found a delta on snapshot {parent}: export the snapshot \
+         with what it builds on",
         path.display()
     )]
-    NotExported {
+    NotWhole {
         /// The file.
         path: PathBuf,
+        /// The snapshot that it applies to.
+        parent: u64,
     },
-    /// The heap could not be written.
-    #[error(transparent)]
+    /// The file, or its copy, is damaged.
+    #[error("{0}")]
+    Damage(#[from] SegmentError),
+    /// The copy could not be written.
+    #[error("{0}")]
     Write(#[from] WriteError),
-    /// It could not be made durable.
-    #[error(transparent)]
+    /// The new heap's manifest could not be written.
+    #[error("{0}")]
     Commit(#[from] CommitError),
 }
 
-impl<F: File> Chain<F> {
-    /// Writes the snapshot into one file, `name` in `dir`, synced; every page is verified. `watch`
-    /// is told of the pages as they are written; it ends the work by answering `false`: then there
-    /// is no summary, and the file is the caller's to remove, as after an error. Whoever wants the
-    /// file to appear at once and whole gives it a temporary name, and renames it.
-    ///
-    /// # Errors
-    /// [`WriteError`].
-    pub fn export<D: Dir<File = F>>(
-        &self,
-        dir: &D,
-        name: &str,
-        compression: Compression,
-        watch: &(dyn Fn(u64) -> bool + Sync),
-    ) -> Result<Option<SegmentSummary>, WriteError> {
-        let Some(last) = self.segments().last().map(|last| last.header()) else {
-            return Ok(None);
-        };
-        let info = SegmentInfo {
-            identity: last.identity,
-            number: SegmentNumber::FIRST,
-            parent: None,
-            snapshot: last.snapshot,
-            frozen_at: last.frozen_at,
-            operations: last.operations,
-            compression,
-        };
-        self.merge_into(dir, name, &info, 0..self.segments().len(), watch)
-    }
-}
-
-/// Makes a new heap in `dir` of an exported file; every page is verified. `watch` as in
-/// [`SegmentReader::verify_watched`]. `None`: it has ended the work.
+/// Writes the snapshot that the chain makes up into a new file of `dir`, which need not be the
+/// heap's. `None`: `watch` has ended the work.
 ///
 /// # Errors
-/// [`ImportError`]; the directory is then as it was.
-pub fn import<D: Dir>(
-    source: &SegmentReader<D::File>,
+/// [`ExportError`].
+pub fn export<D: Dir>(
+    chain: &Chain<D::File>,
     dir: &D,
-    watch: &(dyn Fn(u64) -> bool + Sync),
+    name: &str,
+    compression: Compression,
+    watch: Watch<'_>,
+) -> Result<Option<SegmentSummary>, ExportError> {
+    let path = dir.path_of(name);
+    match dir.open(name).err() {
+        Some(error) if error.kind() == io::ErrorKind::NotFound => {}
+        // No regular file has the name, but something else.
+        Some(error) if error.kind() != io::ErrorKind::InvalidInput => {
+            return Err(io_error(&path, "look for", error).into());
+        }
+        _ => return Err(ExportError::Taken { path }),
+    }
+    let temporary = format!("{TEMPORARY_PREFIX}-{:016x}", random_u64());
+    let written = write(chain, dir, &temporary, compression, watch);
+    let Ok(Some(summary)) = written else {
+        let _ = dir.remove(&temporary);
+        return written;
+    };
+    if let Err(source) = dir.rename(&temporary, name) {
+        let _ = dir.remove(&temporary);
+        return Err(match source.kind() {
+            io::ErrorKind::AlreadyExists => ExportError::Taken { path },
+            _ => io_error(&path, "give the name", source).into(),
+        });
+    }
+    if let Err(source) = dir.sync() {
+        let _ = dir.remove(name);
+        return Err(io_error(&path, "sync the folder of", source).into());
+    }
+    Ok(Some(summary))
+}
+
+fn write<D: Dir>(
+    chain: &Chain<D::File>,
+    dir: &D,
+    name: &str,
+    compression: Compression,
+    watch: Watch<'_>,
+) -> Result<Option<SegmentSummary>, ExportError> {
+    let Some(last) = chain.segments().last() else { return Ok(None) };
+    let header = last.header();
+    let info = SegmentInfo {
+        identity: header.identity,
+        // It is the first of the heap that is made of it.
+        number: SegmentNumber::FIRST,
+        parent: None,
+        snapshot: header.snapshot,
+        frozen_at: header.frozen_at,
+        operations: header.operations,
+        compression,
+    };
+    let mut writer = SegmentWriter::create_packed(dir, name, &info, last.runs())?;
+    let all = 0..chain.segments().len();
+    let Some(_) = chain.copy_all(&mut writer, all, watch)? else { return Ok(None) };
+    let summary = writer.finish(last.notes())?.sync()?;
+    // The kernel may have copied it, and nobody has looked at it.
+    let (reader, _) = SegmentReader::open_alone(dir, name)?;
+    Ok(reader.verify_watched(watch)?.map(|_| summary))
+}
+
+/// Makes a heap of the empty directory `to`, with the snapshot in a file of `from` as its only
+/// one. `None`: `watch` has ended the work.
+///
+/// # Errors
+/// [`ImportError`].
+pub fn import<D: Dir>(
+    from: &D,
+    name: &str,
+    to: &D,
+    watch: Watch<'_>,
 ) -> Result<Option<Manifest>, ImportError> {
-    let header = source.header();
-    if header.kind != SegmentKind::Full || header.number != SegmentNumber::FIRST {
-        return Err(ImportError::NotExported { path: source.path().to_owned() });
+    if inspect(to)? == Contents::Heap {
+        return Err(ImportError::Taken { path: to.path_of("") });
     }
-    if inspect(dir)? != Contents::New {
-        return Err(ImportError::Taken { path: dir.path_of("") });
+    let (source, record) = SegmentReader::open_alone(from, name)?;
+    if let Some(parent) = source.header().parent {
+        return Err(ImportError::NotWhole { path: source.path().to_owned(), parent });
     }
+    debug_assert_eq!(record.kind, SegmentKind::Full, "a segment without a parent");
     if source.verify_watched(watch)?.is_none() {
         return Ok(None);
     }
-    let record = source.record();
-    let name = record.file_name();
-    let copied = copy(source, dir, &name).and_then(|()| {
-        let mut manifest = Manifest::new(header.identity);
-        let snapshot = SnapshotRecord {
-            number: header.snapshot,
-            frozen_at: header.frozen_at,
-            operations: header.operations,
-            pages: header.page_count,
-            bytes: header.file_len,
-            set_aside: false,
-            chain: vec![record.number],
-        };
-        manifest.add(snapshot, record);
-        manifest.publish(dir)?;
-        Ok(manifest)
+    let manifest = manifest_of(&source, record);
+    let copied = copy(&source, record, to, watch).and_then(|copied| {
+        copied.then(|| manifest.publish(to)).transpose().map_err(ImportError::Commit)
     });
-    if copied.as_ref().is_err_and(is_undone) {
-        // What cannot be removed is told of by the error.
-        let _ = dir.remove(&name);
+    match copied {
+        Ok(Some(())) => Ok(Some(manifest)),
+        failed => {
+            // The manifest first: with it, there would be a heap without its snapshot.
+            let _ = to.remove(MANIFEST_NAME);
+            let _ = to.remove(&record.file_name());
+            failed.map(|_| None)
+        }
     }
-    copied.map(Some)
 }
 
-/// Whether no manifest names the file.
-fn is_undone(error: &ImportError) -> bool {
-    !matches!(error, ImportError::Commit(error) if !error.old_in_force())
+/// Whether the copy is there, durable and sound; if not, the work was ended.
+fn copy<D: Dir>(
+    source: &SegmentReader<D::File>,
+    record: SegmentRecord,
+    to: &D,
+    watch: Watch<'_>,
+) -> Result<bool, ImportError> {
+    let name = record.file_name();
+    let path = to.path_of(&name);
+    let file = to.create(&name).map_err(|error| io_error(&path, "create", error))?;
+    file.copy_from(0, source.file(), 0, record.file_len)
+        .map_err(|error| full_or(&path, "copy to", 0, record.file_len, error))?;
+    file.sync().map_err(|error| full_or(&path, "sync", record.file_len, 0, error))?;
+    let copy = SegmentReader::open(to, &record, &source.header().identity)?;
+    Ok(copy.verify_watched(watch)?.is_some())
 }
 
-fn copy<D: Dir>(source: &SegmentReader<D::File>, dir: &D, name: &str) -> Result<(), ImportError> {
-    let path = dir.path_of(name);
-    let failed = |action| {
-        let path = path.clone();
-        move |source| ImportError::Write(io_error(&path, action, source))
+fn manifest_of<F: File>(source: &SegmentReader<F>, record: SegmentRecord) -> Manifest {
+    let header = source.header();
+    let snapshot = SnapshotRecord {
+        number: header.snapshot,
+        frozen_at: header.frozen_at,
+        operations: header.operations,
+        pages: header.page_count,
+        bytes: record.file_len,
+        set_aside: false,
+        chain: vec![record.number],
     };
-    let file = dir.create(name).map_err(failed("create"))?;
-    let len = source.header().file_len;
-    file.set_len(len).map_err(failed("extend"))?;
-    // Holes stay holes: data are looked for.
-    let mut at = 0;
-    while at < len {
-        let Some(data) = source.file().next_data(at).map_err(failed("copy to"))? else { break };
-        let end = len.min(data - data % PIECE + PIECE);
-        file.copy_from(data, source.file(), data, end - data).map_err(failed("copy to"))?;
-        at = end;
-    }
-    file.sync().map_err(failed("sync"))?;
-    Ok(())
-}
-
-/// Bytes that are copied before data are looked for again.
-const PIECE: u64 = 1 << 20;
-
-impl<F: File> SegmentReader<F> {
-    /// Opens a file that no manifest is at hand for, by what it says of itself.
-    ///
-    /// # Errors
-    /// As [`SegmentReader::open`].
-    pub fn open_alone<D: Dir<File = F>>(dir: &D, name: &str) -> Result<Self, SegmentError> {
-        let (record, identity): (_, Identity) = Self::peek(dir, name)?;
-        Self::open_named(dir, name, &record, &identity)
-    }
+    let mut manifest = Manifest::new(header.identity);
+    manifest.add(snapshot, record);
+    manifest
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{
-        super::{Choice, choose, identity::tests::identity, segment_writer::SegmentWriter},
-        *,
-    };
+    use super::{super::identity::tests::identity, *};
     use crate::{
         base::{PAGE_SIZE, PageIndex, PageRun},
-        os::sim::{Fault, SimDir},
+        os::sim::{Bounds, Fault, SimDir},
     };
 
-    /// A heap with a full segment and a delta on it.
+    fn add(
+        dir: &SimDir,
+        manifest: &mut Manifest,
+        parent: Option<u64>,
+        compression: Compression,
+        pages: &[(u32, u8)],
+    ) {
+        let number = manifest.next_segment;
+        let snapshot = manifest.next_snapshot;
+        let (frozen_at, operations) = (snapshot * 1000, snapshot * 10);
+        let info = SegmentInfo {
+            identity: manifest.identity,
+            number,
+            parent,
+            snapshot,
+            frozen_at,
+            operations,
+            compression,
+        };
+        let runs = [PageRun { first: PageIndex(4), count: 20 }];
+        let mut writer = SegmentWriter::create(dir, &info, &runs).unwrap();
+        for &(page, fill) in pages {
+            writer.write_pages(PageIndex(page), &[fill; PAGE_SIZE]).unwrap();
+        }
+        let summary = writer.finish(b"notes").unwrap().sync().unwrap();
+        let before = parent.and_then(|parent| manifest.snapshot(parent));
+        let mut chain = before.map_or_else(Vec::new, |before| before.chain.clone());
+        chain.push(number);
+        let (pages, bytes) = (summary.pages, summary.bytes);
+        let record = SnapshotRecord {
+            number: snapshot,
+            frozen_at,
+            operations,
+            pages,
+            bytes,
+            set_aside: false,
+            chain,
+        };
+        manifest.add(record, summary.record);
+        manifest.publish(dir).unwrap();
+    }
+
+    /// A full segment, and a delta that changes a page, makes one zero and adds one.
     fn heap() -> (SimDir, Manifest) {
         let dir = SimDir::new();
         let mut manifest = Manifest::new(identity());
-        for (number, fill) in [(1_u64, 1_u8), (2, 2)] {
-            let info = SegmentInfo {
-                identity: identity(),
-                number: manifest.next_segment,
-                parent: (number > 1).then_some(1),
-                snapshot: number,
-                frozen_at: 10 * number,
-                operations: 100 * number,
-                compression: Compression::None,
-            };
-            let run = PageRun { first: PageIndex(0), count: 200 };
-            let mut writer = SegmentWriter::create(&dir, &info, &[run]).unwrap();
-            for page in (0..200).step_by(if number == 1 { 3 } else { 50 }) {
-                writer.write_pages(PageIndex(page), &[fill; PAGE_SIZE]).unwrap();
-            }
-            let summary = writer.finish(b"notes").unwrap().sync().unwrap();
-            let chain = manifest.newest().map_or_else(Vec::new, |newest| newest.chain.clone());
-            let snapshot = SnapshotRecord {
-                number,
-                frozen_at: info.frozen_at,
-                operations: info.operations,
-                pages: summary.pages,
-                bytes: summary.bytes,
-                set_aside: false,
-                chain: [&chain[..], &[info.number]].concat(),
-            };
-            manifest.add(snapshot, summary.record);
-        }
-        manifest.publish(&dir).unwrap();
+        add(&dir, &mut manifest, None, Compression::None, &[(4, 1), (5, 2), (6, 3), (9, 3)]);
+        add(&dir, &mut manifest, Some(1), Compression::Lz4, &[(5, 7), (6, 0), (20, 8)]);
         (dir, manifest)
     }
 
-    fn exported(compression: Compression) -> (SimDir, Chain<crate::os::sim::SimFile>) {
+    fn chain(dir: &SimDir, manifest: &Manifest, number: u64) -> Chain<<SimDir as Dir>::File> {
+        Chain::open(dir, manifest, manifest.snapshot(number).unwrap()).unwrap()
+    }
+
+    fn pages(chain: &Chain<<SimDir as Dir>::File>) -> Vec<u8> {
+        (0..30).map(|page| chain.page(PageIndex(page)).unwrap()[7]).collect()
+    }
+
+    fn ways() -> impl Iterator<Item = Compression> {
+        [Compression::None, Compression::Lz4, Compression::Zstd(3)]
+            .into_iter()
+            .filter(|way| way.is_supported())
+    }
+
+    #[test]
+    fn every_snapshot_comes_back_whatever_its_chain() {
         let (dir, manifest) = heap();
-        let chain = Chain::open(&dir, &manifest, manifest.newest().unwrap()).unwrap();
+        for (number, way) in [1, 2].into_iter().flat_map(|n| ways().map(move |way| (n, way))) {
+            let (chain, out, to) = (chain(&dir, &manifest, number), SimDir::new(), SimDir::new());
+            let summary = export(&chain, &out, "a.still", way, &|_| true).unwrap().unwrap();
+            assert_eq!(out.list().unwrap(), ["a.still"]);
+            // Equal pages are there once.
+            assert!(number == 2 || summary.bytes < 5 * PAGE_SIZE as u64, "{summary:?}");
+            let made = import(&out, "a.still", &to, &|_| true).unwrap().unwrap();
+            assert_eq!(Manifest::load(&to).unwrap(), made);
+            let (old, new) = (manifest.snapshot(number).unwrap(), made.newest().unwrap());
+            assert_eq!(
+                (new.number, new.frozen_at, new.operations),
+                (old.number, old.frozen_at, old.operations)
+            );
+            assert_eq!((made.identity, made.next_snapshot), (manifest.identity, number + 1));
+            let back = self::chain(&to, &made, number);
+            assert_eq!(pages(&back), pages(&chain), "{number} {way:?}");
+            assert_eq!((back.runs(), back.segments()[0].notes()), (chain.runs(), &b"notes"[..]));
+        }
+    }
+
+    #[test]
+    fn every_flipped_bit_and_every_length_is_refused_and_leaves_nothing() {
+        let (dir, manifest) = heap();
         let out = SimDir::new();
-        chain.export(&out, "heap.still", compression, &|_| true).unwrap().unwrap();
-        (out, chain)
+        export(&chain(&dir, &manifest, 2), &out, "a", Compression::Lz4, &|_| true).unwrap();
+        let sound = out.get("a").unwrap();
+        let refused = |bytes: Vec<u8>, what: usize| {
+            let (from, to) = (SimDir::with_files([("a", bytes)]), SimDir::new());
+            let error = import(&from, "a", &to, &|_| true).unwrap_err();
+            assert!(matches!(error, ImportError::Damage(_)), "{what}: {error}");
+            assert!(error.to_string().contains("sim:/a") || error.to_string().contains("sim:"));
+            assert!(to.list().unwrap().is_empty(), "{what}");
+        };
+        for bit in (0..sound.len() * 8).step_by(13) {
+            let mut bytes = sound.clone();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            refused(bytes, bit);
+        }
+        for len in [0, 1, 255, 256, 4095, sound.len() - 1] {
+            refused(sound[..len].to_vec(), len);
+        }
+        refused([&sound[..], &[0]].concat(), sound.len() + 1);
     }
 
     #[test]
-    fn what_is_exported_is_what_is_imported() {
-        for compression in [Compression::None, Compression::Lz4] {
-            let (out, chain) = exported(compression);
-            let source = SegmentReader::open_alone(&out, "heap.still").unwrap();
-            let dir = SimDir::new();
-            let manifest = import(&source, &dir, &|_| true).unwrap().unwrap();
-            assert_eq!(manifest.identity, identity());
-            let Choice::Sound(sound) = choose(&dir, &identity().host()).unwrap() else { panic!() };
-            let snapshot = &sound.snapshot;
-            assert_eq!((snapshot.number, snapshot.frozen_at, snapshot.operations), (2, 20, 200));
-            assert_eq!(sound.chain.segments()[0].notes(), b"notes");
-            for page in (0..210).map(PageIndex) {
-                assert_eq!(sound.chain.page(page).unwrap(), chain.page(page).unwrap());
+    fn what_is_there_is_not_overwritten() {
+        let (dir, manifest) = heap();
+        let out = SimDir::with_files([("a", b"precious".to_vec())]);
+        let chain = chain(&dir, &manifest, 2);
+        let taken = export(&chain, &out, "a", Compression::Lz4, &|_| true).unwrap_err();
+        assert!(matches!(taken, ExportError::Taken { .. }));
+        assert_eq!(out.get("a").unwrap(), b"precious");
+        export(&chain, &out, "b", Compression::Lz4, &|_| true).unwrap();
+        let before = dir.list().unwrap();
+        let taken = import(&out, "b", &dir, &|_| true).unwrap_err();
+        assert!(matches!(taken, ImportError::Taken { .. }));
+        assert_eq!(dir.list().unwrap(), before);
+        assert!(matches!(import(&out, "b", &out, &|_| true), Err(ImportError::Inspect(_))));
+    }
+
+    #[test]
+    fn a_delta_alone_is_refused_and_damage_is_not_exported() {
+        let (dir, manifest) = heap();
+        let delta = import(&dir, "0000000002.delta", &SimDir::new(), &|_| true).unwrap_err();
+        assert!(matches!(delta, ImportError::NotWhole { parent: 1, .. }), "{delta}");
+        import(&dir, "0000000001.full", &SimDir::new(), &|_| true).unwrap().unwrap();
+        dir.damage("0000000001.full", |bytes| bytes[4096 + 9] ^= 1);
+        for way in ways() {
+            let out = SimDir::new();
+            let chain = chain(&dir, &manifest, 2);
+            assert!(export(&chain, &out, "a", way, &|_| true).is_err(), "{way:?}");
+            assert!(out.list().unwrap().is_empty());
+        }
+    }
+
+    #[test]
+    fn a_failure_at_any_call_leaves_nothing() {
+        let (dir, manifest) = heap();
+        let good = SimDir::new();
+        let chain = chain(&dir, &manifest, 2);
+        export(&chain, &good, "a", Compression::None, &|_| true).unwrap();
+        let mut after = 0;
+        loop {
+            let (from, to) = (good.clone(), SimDir::new());
+            let out = SimDir::new();
+            let fault = Some(Fault { after, errno: libc::ENOSPC, lasting: false });
+            out.fail(fault);
+            to.fail(fault);
+            let exported = export(&chain, &out, "a", Compression::None, &|_| true);
+            let imported = import(&from, "a", &to, &|_| true);
+            out.fail(None);
+            to.fail(None);
+            assert_eq!(exported.is_err(), out.list().unwrap().is_empty(), "{after}");
+            assert_eq!(imported.is_err(), to.list().unwrap().is_empty(), "{after}");
+            if exported.is_ok() && imported.is_ok() {
+                break;
             }
-            let again = import(&source, &dir, &|_| true).unwrap_err();
-            assert!(matches!(again, ImportError::Taken { .. }), "{again}");
+            after += 1;
         }
+        assert!(after > 8, "{after} calls");
     }
 
     #[test]
-    fn damage_and_failures_leave_nothing() {
-        let (out, _) = exported(Compression::Lz4);
-        let len = out.get("heap.still").unwrap().len();
-        for at in [0, 100, 300, 4100, len - 1] {
-            out.damage("heap.still", |bytes| bytes[at] ^= 1);
-            let dir = SimDir::new();
-            let opened = SegmentReader::open_alone(&out, "heap.still").map_err(ImportError::from);
-            let failed = opened.and_then(|source| import(&source, &dir, &|_| true));
-            assert!(failed.is_err(), "{at}");
-            assert!(dir.list().unwrap().is_empty());
-            out.damage("heap.still", |bytes| bytes[at] ^= 1);
+    fn a_power_cut_leaves_a_whole_export_or_none_and_a_whole_heap_or_none() {
+        let (dir, manifest) = heap();
+        let (out, to) = (SimDir::new(), SimDir::new());
+        let chain = chain(&dir, &manifest, 2);
+        export(&chain, &out, "a", Compression::Lz4, &|_| true).unwrap();
+        import(&out, "a", &to, &|_| true).unwrap();
+        let states = |dir: &SimDir| -> Vec<SimDir> {
+            let counts = 0..=dir.log().len();
+            let each = |count| dir.crash_states(count, &Bounds::default()).map(|state| state.dir);
+            counts.flat_map(each).collect()
+        };
+        let mut whole = 0;
+        for crashed in states(&out).iter().filter(|crashed| crashed.get("a").is_some()) {
+            import(crashed, "a", &SimDir::new(), &|_| true).unwrap().unwrap();
+            whole += 1;
         }
-        let source = SegmentReader::open_alone(&out, "heap.still").unwrap();
-        for after in 0.. {
-            let dir = SimDir::new();
-            dir.fail(Some(Fault { after, errno: libc::ENOSPC, lasting: false }));
-            let failed = import(&source, &dir, &|_| true);
-            dir.fail(None);
-            let names = dir.list().unwrap();
-            match failed {
-                Ok(_) => break,
-                Err(ImportError::Commit(error)) if !error.old_in_force() => {}
-                Err(error) => assert!(names.is_empty(), "{after}: {names:?} {error}"),
-            }
+        for crashed in states(&to).iter().filter(|crashed| crashed.get(MANIFEST_NAME).is_some()) {
+            let manifest = Manifest::load(crashed).unwrap();
+            self::chain(crashed, &manifest, 2).verify().unwrap();
+            whole += 1;
         }
+        assert!(whole >= 4, "{whole} states");
     }
 
     #[test]
-    fn other_segments_are_no_exports() {
-        let (dir, _) = heap();
-        let delta = SegmentReader::open_alone(&dir, "0000000002.delta").unwrap();
-        let refused = import(&delta, &SimDir::new(), &|_| true).unwrap_err();
-        assert!(matches!(refused, ImportError::NotExported { .. }), "{refused}");
+    fn who_watches_can_end_it() {
+        let (dir, manifest) = heap();
+        let (out, to) = (SimDir::new(), SimDir::new());
+        let chain = chain(&dir, &manifest, 2);
+        assert!(export(&chain, &out, "a", Compression::Lz4, &|_| false).unwrap().is_none());
+        assert!(out.list().unwrap().is_empty());
+        export(&chain, &out, "a", Compression::Lz4, &|_| true).unwrap();
+        assert!(import(&out, "a", &to, &|_| false).unwrap().is_none());
+        assert!(to.list().unwrap().is_empty());
     }
 }

@@ -51,23 +51,45 @@ impl<F: File> SegmentReader<F> {
         record: &SegmentRecord,
         identity: &Identity,
     ) -> Result<Self, SegmentError> {
-        Self::open_named(dir, &record.file_name(), record, identity)
+        let (path, file, bytes) = view(dir, &record.file_name())?;
+        let header = decode_header(&bytes, &path, record.file_len)?;
+        identity
+            .check_file(&header.identity)
+            .map_err(|mismatch| SegmentError::Mismatch { path: path.clone(), mismatch })?;
+        check_record(&header, record)
+            .map_err(|defect| SegmentError::Defect { path: path.clone(), defect })?;
+        let (expected, found) = (record.header_crc, crc_of(&bytes));
+        if expected != found {
+            let part = "header, by the manifest,";
+            return Err(SegmentError::Checksum { path, part, offset: 0, expected, found });
+        }
+        Self::open_rest(path, file, bytes, header)
     }
 
-    /// As [`SegmentReader::open`], from a file with another name.
-    pub(super) fn open_named<D: Dir<File = F>>(
+    /// Opens a file that no manifest names, as the segment that it says it is; with the record
+    /// that a manifest needs to name it.
+    ///
+    /// # Errors
+    /// As [`SegmentReader::open`].
+    pub fn open_alone<D: Dir<File = F>>(
         dir: &D,
         name: &str,
-        record: &SegmentRecord,
-        identity: &Identity,
+    ) -> Result<(Self, SegmentRecord), SegmentError> {
+        let (path, file, bytes) = view(dir, name)?;
+        let header = decode_header(&bytes, &path, HEADER_LEN as u64)?;
+        let SegmentHeader { number, kind, codec, file_len, .. } = header;
+        let record = SegmentRecord { number, kind, codec, file_len, header_crc: crc_of(&bytes) };
+        Ok((Self::open_rest(path, file, bytes, header)?, record))
+    }
+
+    /// The rest of opening: whatever the header does not tell of itself.
+    fn open_rest(
+        path: PathBuf,
+        file: F,
+        bytes: FileBytes,
+        header: SegmentHeader,
     ) -> Result<Self, SegmentError> {
-        let path = dir.path_of(name);
-        let opened = dir.open(name).and_then(|file| Ok((file.view()?, file)));
-        let (bytes, file) = match opened {
-            Ok(opened) => opened,
-            Err(source) => return Err(SegmentError::Io { path, source }),
-        };
-        let header = check_header(&bytes, &path, record, identity)?;
+        check_length(&bytes, &path, &header)?;
         let table_range = header.tables_offset..header.notes_offset;
         check_crc(&path, "tables", header.tables_crc, &bytes, &table_range)?;
         let notes = header.notes_offset..header.file_len;
@@ -78,35 +100,6 @@ impl<F: File> SegmentReader<F> {
                 Self { file, bytes, path, header, runs, extents, zeros, frames, tables }
             })
             .map_err(|defect| SegmentError::Defect { path, defect })
-    }
-
-    /// What a file says of itself that a manifest would know.
-    pub(super) fn peek<D: Dir<File = F>>(
-        dir: &D,
-        name: &str,
-    ) -> Result<(SegmentRecord, Identity), SegmentError> {
-        let path = dir.path_of(name);
-        let opened = dir.open(name).and_then(|file| file.view());
-        let bytes = match opened {
-            Ok(bytes) => bytes,
-            Err(source) => return Err(SegmentError::Io { path, source }),
-        };
-        let Some(first) = bytes.first_chunk::<HEADER_LEN>() else {
-            let (expected, found) = (DATA_OFFSET, bytes.len() as u64);
-            return Err(SegmentError::Length { path, expected, found });
-        };
-        let header = SegmentHeader::decode(first).map_err(|error| header_error(&path, error))?;
-        let SegmentHeader { number, kind, codec, file_len, .. } = header;
-        let header_crc = stored_crc(first);
-        Ok((SegmentRecord { number, kind, codec, file_len, header_crc }, header.identity))
-    }
-
-    /// What a manifest knows of it.
-    #[must_use]
-    pub fn record(&self) -> SegmentRecord {
-        let SegmentHeader { number, kind, codec, file_len, .. } = self.header;
-        let header_crc = self.bytes.first_chunk().map_or(0, stored_crc);
-        SegmentRecord { number, kind, codec, file_len, header_crc }
     }
 
     /// What the segment says about itself.
@@ -287,31 +280,40 @@ fn read_tables(bytes: &[u8], header: &SegmentHeader) -> Result<Parts, Defect> {
     Ok((runs, extents, zeros, frames, tables))
 }
 
-fn check_header(
-    bytes: &[u8],
-    path: &Path,
-    record: &SegmentRecord,
-    identity: &Identity,
-) -> Result<SegmentHeader, SegmentError> {
-    let path = || path.to_owned();
-    let length =
-        |expected| SegmentError::Length { path: path(), expected, found: bytes.len() as u64 };
-    let Some(first) = bytes.first_chunk::<HEADER_LEN>() else {
-        return Err(length(record.file_len));
-    };
-    let header = SegmentHeader::decode(first).map_err(|error| header_error(&path(), error))?;
-    identity
-        .check_file(&header.identity)
-        .map_err(|mismatch| SegmentError::Mismatch { path: path(), mismatch })?;
-    check_record(&header, record)
-        .map_err(|defect| SegmentError::Defect { path: path(), defect })?;
-    let (expected, found) = (record.header_crc, stored_crc(first));
-    if expected != found {
-        let part = "header, by the manifest,";
-        return Err(SegmentError::Checksum { path: path(), part, offset: 0, expected, found });
+/// A file's bytes.
+fn view<D: Dir>(dir: &D, name: &str) -> Result<(PathBuf, D::File, FileBytes), SegmentError> {
+    let path = dir.path_of(name);
+    match dir.open(name).and_then(|file| Ok((file.view()?, file))) {
+        Ok((bytes, file)) => Ok((path, file, bytes)),
+        Err(source) => Err(SegmentError::Io { path, source }),
     }
+}
+
+/// `expected`: the file's length, for who finds that not even a header fits in it.
+fn decode_header(bytes: &[u8], path: &Path, expected: u64) -> Result<SegmentHeader, SegmentError> {
+    let path = || path.to_owned();
+    let Some(first) = bytes.first_chunk::<HEADER_LEN>() else {
+        return Err(SegmentError::Length { path: path(), expected, found: bytes.len() as u64 });
+    };
+    SegmentHeader::decode(first).map_err(|error| match error {
+        HeaderError::Checksum { expected, found } => {
+            SegmentError::Checksum { path: path(), part: "header", offset: 0, expected, found }
+        }
+        HeaderError::Mismatch(mismatch) => SegmentError::Mismatch { path: path(), mismatch },
+        HeaderError::Defect(defect) => SegmentError::Defect { path: path(), defect },
+    })
+}
+
+/// The checksum in the header.
+fn crc_of(bytes: &[u8]) -> u32 {
+    bytes.first_chunk().map_or(0, stored_crc)
+}
+
+/// The whole file's length, and the zeros behind the header.
+fn check_length(bytes: &[u8], path: &Path, header: &SegmentHeader) -> Result<(), SegmentError> {
     if header.file_len != bytes.len() as u64 {
-        return Err(length(header.file_len));
+        let (expected, found) = (header.file_len, bytes.len() as u64);
+        return Err(SegmentError::Length { path: path.to_owned(), expected, found });
     }
     let padding = bytes.get(HEADER_LEN..PAGE_SIZE).unwrap_or_default();
     // A slice's comparison is much faster than a loop over its bytes.
@@ -319,20 +321,9 @@ fn check_header(
         let at = padding.iter().position(|&byte| byte != 0).unwrap_or(0);
         let found = padding.get(at).copied().unwrap_or(0);
         let defect = Defect::new("padding", (HEADER_LEN + at) as u64, 0, found);
-        return Err(SegmentError::Defect { path: path(), defect });
+        return Err(SegmentError::Defect { path: path.to_owned(), defect });
     }
-    Ok(header)
-}
-
-fn header_error(path: &Path, error: HeaderError) -> SegmentError {
-    let path = path.to_owned();
-    match error {
-        HeaderError::Checksum { expected, found } => {
-            SegmentError::Checksum { path, part: "header", offset: 0, expected, found }
-        }
-        HeaderError::Mismatch(mismatch) => SegmentError::Mismatch { path, mismatch },
-        HeaderError::Defect(defect) => SegmentError::Defect { path, defect },
-    }
+    Ok(())
 }
 
 fn check_record(header: &SegmentHeader, record: &SegmentRecord) -> Result<(), Defect> {

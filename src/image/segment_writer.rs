@@ -7,6 +7,7 @@
 
 use super::{
     codec::Encoder,
+    compression::{Codec, Compression},
     extent::{Extent, check_run, encode_runs, find, lay_out},
     frame::{PLACE_LEN, Slot},
     header::{DATA_OFFSET, HEADER_LEN, Layout, SegmentHeader, stored_crc},
@@ -74,25 +75,43 @@ impl<F: File> SegmentWriter<F> {
         info: &SegmentInfo,
         runs: &[PageRun],
     ) -> Result<Self, WriteError> {
-        Self::create_named(dir, &info.file_name(), info, runs)
+        Self::create_as(dir, &info.file_name(), info.compression, first_header(info, runs), runs)
     }
 
-    /// As [`SegmentWriter::create`], with another name.
-    pub(super) fn create_named<D: Dir<File = F>>(
+    /// As [`SegmentWriter::create`], for a full segment in a file of another name; it is packed
+    /// also if nothing is compressed.
+    ///
+    /// # Errors
+    /// As there.
+    pub(super) fn create_packed<D: Dir<File = F>>(
         dir: &D,
         name: &str,
         info: &SegmentInfo,
         runs: &[PageRun],
     ) -> Result<Self, WriteError> {
+        let mut header = first_header(info, runs);
+        if header.codec == Codec::Raw {
+            // Says what a frame may be, and none will be.
+            header.codec = Codec::Lz4;
+        }
+        Self::create_as(dir, name, info.compression, header, runs)
+    }
+
+    fn create_as<D: Dir<File = F>>(
+        dir: &D,
+        name: &str,
+        compression: Compression,
+        mut header: SegmentHeader,
+        runs: &[PageRun],
+    ) -> Result<Self, WriteError> {
         let path = dir.path_of(name);
-        if !info.compression.is_supported() {
+        if !compression.is_supported() {
             return Err(WriteError::Compression { path });
         }
-        check_runs(runs, info.identity.page_count(), &path)?;
-        let mut header = first_header(info, runs);
+        check_runs(runs, header.identity.page_count(), &path)?;
         let file = dir.create(name).map_err(|source| io_error(&path, "create", source))?;
         let body = if header.layout() == Layout::Packed {
-            Body::Packed(Packing::new(info.compression))
+            Body::Packed(Packing::new(compression))
         } else {
             let (extents, end) = lay_out(runs);
             header.tables_offset = end;
@@ -397,7 +416,7 @@ fn count(len: usize) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::{compression::Compression, identity::tests::identity, names::SegmentNumber},
+        super::{identity::tests::identity, names::SegmentNumber},
         *,
     };
     use crate::os::sim::SimDir;

@@ -41,6 +41,12 @@ pub trait Dir: Send + Sync {
     /// [`PublishError`], which tells whether the new file is in place.
     fn publish(&self, name: &str, bytes: &[u8]) -> Result<(), PublishError>;
 
+    /// Gives a file of this directory another name, atomically.
+    ///
+    /// # Errors
+    /// `AlreadyExists` if that is taken: nothing is replaced. `NotFound` if there is no such file.
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+
     /// Removes a file's name; views of it stay valid.
     ///
     /// # Errors

@@ -109,6 +109,20 @@ impl Dir for DiskDir {
         self.sync().map_err(|source| PublishError::NotDurable { source })
     }
 
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let (old, new) = (self.path_of(from), self.path_of(to));
+        // A rename would replace what has the name; a second link does not.
+        match fs::hard_link(&old, &new) {
+            Ok(()) => fs::remove_file(&old),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(error),
+            // Not all file systems have links.
+            Err(_) if fs::symlink_metadata(&new).is_ok() => {
+                Err(io::ErrorKind::AlreadyExists.into())
+            }
+            Err(_) => fs::rename(old, new),
+        }
+    }
+
     fn remove(&self, name: &str) -> io::Result<()> {
         fs::remove_file(self.path_of(name))
     }
@@ -240,6 +254,18 @@ mod tests {
         let (_holder, dir) = scratch();
         dir.create("a").unwrap();
         assert_eq!(dir.create("a").unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+    }
+
+    #[test]
+    fn rename_refuses_a_taken_name() {
+        let (_holder, dir) = scratch();
+        dir.create("a").unwrap().write_at(0, b"one").unwrap();
+        dir.rename("a", "b").unwrap();
+        dir.create("a").unwrap();
+        assert_eq!(dir.rename("a", "b").unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(dir.rename("c", "d").unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert_eq!(&*dir.open("b").unwrap().view().unwrap(), b"one");
+        assert_eq!(dir.list().unwrap(), ["a", "b"]);
     }
 
     #[test]

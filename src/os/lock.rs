@@ -118,8 +118,9 @@ fn read_owner(file: &fs::File) -> String {
     if text.is_empty() { "an owner that left no name".to_owned() } else { text.to_owned() }
 }
 
-/// `2026-05-15T12:34:56Z`.
-fn utc_text(time: SystemTime) -> String {
+/// A time in UTC: `2026-05-15T12:34:56Z`.
+#[must_use]
+pub fn utc_text(time: SystemTime) -> String {
     let seconds = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let (year, month, day) = civil_from_days(seconds / 86_400);
     let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);

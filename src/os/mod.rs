@@ -31,7 +31,7 @@ pub use disk::{DiskDir, DiskFile};
 pub use errno::ErrnoKept;
 pub use fatal::{fatal, hex};
 pub use futex::{futex_wait, futex_wait_for, futex_wake_all, membarrier, membarrier_register, nap};
-pub use lock::{DirLock, LOCK_NAME, LockError};
+pub use lock::{DirLock, LOCK_NAME, LockError, utc_text};
 pub use maps::{Mapping, huge_page_share, occupants, why_no_huge_pages};
 pub use real::Real;
 pub use restart::restart_once;

@@ -1,6 +1,10 @@
 //! What a store keeps, and in which form.
 
-use crate::image::{Compression, Manifest, SegmentNumber, SegmentRecord, SnapshotRecord};
+use crate::image::{
+    CommitError, Compression, Manifest, SegmentNumber, SegmentRecord, SnapshotRecord,
+};
+use crate::os::Dir;
+use crate::snapshot::Store;
 use std::time::Duration;
 
 /// What a store keeps, and in which form.
@@ -30,7 +34,7 @@ impl Default for Policy {
 impl Policy {
     /// Forgets the snapshots that are not to stay, `now` nanoseconds after 1970. Gives the
     /// segments that are not needed any more.
-    pub(super) fn retain(&self, manifest: &mut Manifest, now: u64) -> Vec<SegmentRecord> {
+    pub fn retain(&self, manifest: &mut Manifest, now: u64) -> Vec<SegmentRecord> {
         let oldest = manifest.oldest_of(self.keep);
         let spare = spare(manifest).filter(|_| self.wants_spare()).map(|spare| spare.number);
         let age = self.keep_for.map(|age| u64::try_from(age.as_nanos()).unwrap_or(u64::MAX));
@@ -40,8 +44,28 @@ impl Policy {
         })
     }
 
+    /// Whether a spare snapshot is to be kept: of one alone there is none.
     pub(super) fn wants_spare(&self) -> bool {
         self.spare && self.keep > 1
+    }
+}
+
+impl<D: Dir> Store<D> {
+    /// Forgets the snapshots that the policy does not keep, `now` nanoseconds after 1970, and gives
+    /// these. Their files go with [`Store::prune`].
+    ///
+    /// # Errors
+    /// If the manifest cannot be replaced.
+    pub fn retain(&self, now: u64) -> Result<Vec<SnapshotRecord>, CommitError> {
+        let mut state = self.lock();
+        let mut next = state.manifest.clone();
+        let pruned = self.policy.retain(&mut next, now);
+        let mut gone = state.manifest.snapshots.clone();
+        gone.retain(|snapshot| next.snapshot(snapshot.number).is_none());
+        if !gone.is_empty() {
+            self.publish(&mut state, next, pruned)?;
+        }
+        Ok(gone)
     }
 }
 

@@ -163,8 +163,8 @@ impl<D: Dir> Store<D> {
     }
 
     /// What the next window should save, when `dirtied` bytes have been dirtied since the last
-    /// one, in whole pages and chunks: all, if there is nothing sound to build on, if most of the heap
-    /// has changed, so that a delta would be no gain, or if too many have gathered.
+    /// one, in whole pages and chunks: all, if there is nothing sound to build on, if most of the
+    /// heap has changed, so that a delta would be no gain, or if too many have gathered.
     #[must_use]
     pub fn next_saves(&self, dirtied: u64) -> Saves {
         let mut state = self.lock();

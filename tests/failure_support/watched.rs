@@ -46,6 +46,11 @@ impl<'a> Dir for Watched<'a> {
         self.dir.publish(name, bytes)
     }
 
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.world.step();
+        self.dir.rename(from, to)
+    }
+
     fn remove(&self, name: &str) -> io::Result<()> {
         self.world.step();
         self.dir.remove(name)

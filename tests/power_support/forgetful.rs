@@ -51,6 +51,10 @@ impl Dir for Forgetful {
         self.dir.publish(name, bytes)
     }
 
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.dir.rename(from, to)
+    }
+
     fn remove(&self, name: &str) -> io::Result<()> {
         self.dir.remove(name)
     }

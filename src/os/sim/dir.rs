@@ -132,6 +132,18 @@ impl Dir for SimDir {
         self.sync().map_err(|source| PublishError::NotDurable { source })
     }
 
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let mut disk = self.lock();
+        disk.call()?;
+        let has = |name| disk.state.names.contains_key(name);
+        match (has(from), has(to)) {
+            (false, _) => return Err(io::ErrorKind::NotFound.into()),
+            (true, true) => return Err(io::ErrorKind::AlreadyExists.into()),
+            (true, false) => disk.make(Op::Rename(from.to_owned(), to.to_owned())),
+        }
+        Ok(())
+    }
+
     fn remove(&self, name: &str) -> io::Result<()> {
         let mut disk = self.lock();
         disk.call()?;

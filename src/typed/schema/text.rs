@@ -1,4 +1,4 @@
-//! A schema as text, in the manner of Rust's own declarations.
+//! A schema as text, in the manner of Rust's own declarations; `{:#}` leaves out where fields lie.
 //!
 //! A schema may come from a file: names are cut off at a bound, so that types that
 //! claim to be their own parameters end as well.
@@ -98,7 +98,10 @@ impl Schema {
         self.write_head(f, "struct", of, ty)?;
         for field in fields {
             let name = self.type_name(field.of);
-            writeln!(f, "    {}: {name}, // at {}", field.name, field.offset)?;
+            match f.alternate() {
+                true => writeln!(f, "    {}: {name},", field.name)?,
+                false => writeln!(f, "    {}: {name}, // at {}", field.name, field.offset)?,
+            }
         }
         writeln!(f, "}}")
     }
