@@ -1,6 +1,6 @@
 //! The ways to open a heap of stillheap that are measured. To measure another, add a row.
 
-use stillheap::Options;
+use stillheap::{Compression, Options, Restore};
 
 /// The row that brief figures are about.
 pub const OURS: &str = "ours";
@@ -17,5 +17,11 @@ pub struct Row {
 #[must_use]
 pub fn rows() -> Vec<Row> {
     let options = || Options::new().keep(1).restart_on_collision(true);
-    vec![Row { name: OURS, options: options() }]
+    let lz4 = options().compression(Compression::Lz4, Compression::Lz4);
+    vec![
+        Row { name: OURS, options: options() },
+        Row { name: "ours_background", options: options().restore(Restore::Background) },
+        Row { name: "ours_load", options: options().restore(Restore::Load) },
+        Row { name: "ours_lz4", options: lz4 },
+    ]
 }
