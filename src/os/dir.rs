@@ -78,6 +78,18 @@ pub trait File: Send + Sync {
     /// A full disk, a broken one; some of the bytes may have been written.
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
 
+    /// Fills `bytes` with what the file has at `offset`.
+    ///
+    /// # Errors
+    /// `UnexpectedEof` if it ends before; those of reading.
+    fn read_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
+        let view = self.view()?;
+        let start = usize::try_from(offset).unwrap_or(usize::MAX);
+        let part = view.get(start..start.saturating_add(bytes.len()));
+        bytes.copy_from_slice(part.ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+
     /// Copies `len` bytes at `source_offset` of another file to `offset` of this one, within
     /// the kernel where the file system can. Holes of the source may come out as zeros that
     /// take space.

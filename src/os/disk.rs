@@ -174,6 +174,10 @@ impl File for DiskFile {
         self.file.write_all_at(bytes, offset)
     }
 
+    fn read_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
+        self.file.read_exact_at(bytes, offset)
+    }
+
     fn copy_from(
         &self,
         offset: u64,
@@ -294,6 +298,18 @@ mod tests {
         assert_eq!(&*to.view().unwrap(), b"abcd23456");
         assert_eq!(to.copy_from(0, &from, 8, 3).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
         assert!(dir.open("to").unwrap().copy_from(0, &from, 0, 1).is_err());
+    }
+
+    #[test]
+    fn a_part_is_read_and_no_more_than_there_is() {
+        let (_holder, dir) = scratch();
+        let file = dir.create("a").unwrap();
+        file.write_at(0, b"0123456789").unwrap();
+        let mut bytes = [0; 4];
+        file.read_at(6, &mut bytes).unwrap();
+        assert_eq!(&bytes, b"6789");
+        let beyond = file.read_at(7, &mut bytes).unwrap_err();
+        assert_eq!(beyond.kind(), io::ErrorKind::UnexpectedEof);
     }
 
     #[test]
