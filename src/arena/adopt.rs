@@ -6,7 +6,7 @@
 #![allow(unsafe_code, reason = "copies tables from where an image has been mapped")]
 
 use crate::arena::Arena;
-use crate::arena::layout::{CELL_MAGIC, ChunkKind, PageEntry, PageTag, Purpose, SLOT_SIZE};
+use crate::arena::layout::{CELL_MAGIC, ChunkKind, MAPS, PageEntry, PageTag, Purpose, SLOT_SIZE};
 use crate::base::sync::Ordering::Relaxed;
 use crate::base::{
     self, CELL_SIZE, CHUNKS_PER_CELL, CellIndex, ChunkIndex, PAGE_SIZE, PAGES_PER_CELL,
@@ -151,8 +151,17 @@ impl Arena {
             copy(slot, PAGE_SIZE);
             let kind: *const u32 = ptr::with_exposed_provenance(tables + slot);
             // SAFETY: the page that has just been copied.
-            if unsafe { kind.read() } != ChunkKind::Free as u32 {
-                copy(slot + PAGE_SIZE, SLOT_SIZE - PAGE_SIZE);
+            if unsafe { kind.read() } == ChunkKind::Free as u32 {
+                continue;
+            }
+            // The maps of most chunks are zero in part, as the tables are before anything is
+            // copied: every page that is left alone saves a page fault.
+            for at in MAPS.step_by(PAGE_SIZE) {
+                let page: *const [u8; PAGE_SIZE] = ptr::with_exposed_provenance(mapped + slot + at);
+                // SAFETY: as for `copy`.
+                if unsafe { *page != [0; PAGE_SIZE] } {
+                    copy(slot + at, PAGE_SIZE);
+                }
             }
         }
     }

@@ -9,6 +9,7 @@ use crate::base::{CHUNK_SIZE, CHUNKS_PER_CELL, PAGE_SIZE, PAGES_PER_CHUNK};
 use crate::cow::CellKind;
 use static_assertions::const_assert_eq;
 use std::mem::{offset_of, size_of};
+use std::ops::Range;
 
 /// Bytes of metadata for each chunk.
 pub const SLOT_SIZE: usize = 64 << 10;
@@ -37,7 +38,14 @@ pub struct Slot {
     unused_c: [u8; 0x4000],
 }
 
+/// Where a slot's maps lie: whole pages.
+pub(super) const MAPS: Range<usize> = offset_of!(Slot, live)..offset_of!(Slot, unused_c);
+
 const_assert_eq!(size_of::<Slot>(), SLOT_SIZE);
+const_assert_eq!(MAPS.start % PAGE_SIZE, 0);
+const_assert_eq!(MAPS.end % PAGE_SIZE, 0);
+// All that is in use before the maps is in the first page.
+const_assert_eq!(offset_of!(Slot, unused_b), PAGE_SIZE);
 const_assert_eq!(offset_of!(Slot, pages), 0x800);
 const_assert_eq!(offset_of!(Slot, live), 0x4000);
 const_assert_eq!(offset_of!(Slot, remote), 0x8000);
