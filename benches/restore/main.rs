@@ -15,10 +15,10 @@
 //! - the same as `restore.<way>.<mib>.chain<n>.…` for a whole snapshot and `n` deltas on it, with
 //!   changes to records anywhere, as many as a percent of the heap's pages for each.
 //! - `ratio restore.load.throughput_over_read`: opening with `Restore::Load`, beside reading the
-//!   file by `pread`s of 2 MiB in two threads into fresh memory in huge pages, and a CRC-32 of
-//!   each of its pages, in a process of its own by turns. Higher is better.
-//!   `metric restore.load.read_reused_ms` is the same with one small buffer for each thread,
-//!   which the data does not outlive.
+//!   file by `pread`s of 2 MiB or 256 KiB, whichever is faster, in two threads into fresh memory
+//!   in huge pages, and a CRC-32 of each of its pages, in a process of its own by turns. Higher
+//!   is better. `metric restore.load.read_reused_ms` is the same with one buffer for each thread:
+//!   nothing is there afterwards.
 //! - `ratio restore.rebuild_over_ours.<mib>`: building the state from a text file with the
 //!   records, up to the same answer, over the first query with `Restore::Background`.
 #![allow(clippy::cast_possible_truncation, reason = "durations and sizes of a bench are small")]
