@@ -4,14 +4,19 @@
 #![allow(clippy::cast_possible_truncation, reason = "small numbers")]
 #![allow(unsafe_code, reason = "the heap target allocates by hand")]
 
+#[path = "../fuzz/bodies/export_file.rs"]
+mod export_file;
 #[path = "../fuzz/bodies/frames.rs"]
 mod frames;
 #[path = "../fuzz/bodies/heap_ops.rs"]
 mod heap_ops;
 #[path = "../fuzz/bodies/image_reader.rs"]
 mod image_reader;
+mod image_support;
 #[path = "../fuzz/bodies/manifest.rs"]
 mod manifest;
+#[path = "../fuzz/bodies/seal.rs"]
+mod seal;
 #[path = "../fuzz/bodies/store_life.rs"]
 mod store_life;
 
@@ -49,6 +54,11 @@ fn frames_corpus() {
 }
 
 #[test]
+fn export_file_corpus() {
+    replay("export_file", export_file::run);
+}
+
+#[test]
 fn store_life_corpus() {
     replay("store_life", store_life::run);
 }
@@ -63,6 +73,7 @@ fn random_inputs() {
     };
     for len in (0..600).step_by(20).chain([2000; 2]) {
         let data: Vec<u8> = (0..len).map(|_| random()).collect();
+        export_file::run(&data);
         frames::run(&data);
         store_life::run(&data);
         manifest::run(&data);

@@ -3,5 +3,9 @@
 
 #[path = "../bodies/image_reader.rs"]
 mod image_reader;
+#[path = "../../tests/image_support/mod.rs"]
+mod image_support;
+#[path = "../bodies/seal.rs"]
+mod seal;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| image_reader::run(data));

@@ -3,18 +3,25 @@
 //! Invariants: the path is absolute, so a later `chdir` of the program changes nothing;
 //! descriptors are closed on exec; files are readable by their owner alone, since an image
 //! holds whatever the program had in memory.
-#![allow(unsafe_code, reason = "mapping files, lseek(SEEK_DATA) and fallocate, which std lacks")]
+#![allow(
+    unsafe_code,
+    reason = "mapping files, lseek(SEEK_DATA), fallocate, renameat2, which std lacks"
+)]
 
 use super::{
     copy::copy,
     dir::{Dir, File, FileBytes, PublishError, TEMPORARY_PREFIX},
 };
 use std::{
+    ffi::CString,
     fs, io,
     io::Write,
     os::{
         fd::{AsFd, AsRawFd, BorrowedFd},
-        unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt},
+        unix::{
+            ffi::OsStringExt,
+            fs::{DirBuilderExt, FileExt, OpenOptionsExt},
+        },
     },
     path::{Path, PathBuf},
     sync::Arc,
@@ -110,16 +117,23 @@ impl Dir for DiskDir {
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        let (old, new) = (self.path_of(from), self.path_of(to));
-        // A rename would replace what has the name; a second link does not.
-        match fs::hard_link(&old, &new) {
-            Ok(()) => fs::remove_file(&old),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(error),
-            // Not all file systems have links.
-            Err(_) if fs::symlink_metadata(&new).is_ok() => {
-                Err(io::ErrorKind::AlreadyExists.into())
+        let c_path = |name| CString::new(self.path_of(name).into_os_string().into_vec());
+        let (old, new) = (c_path(from)?, c_path(to)?);
+        let (at, flags) = (libc::AT_FDCWD, libc::RENAME_NOREPLACE);
+        // SAFETY: both names end with a zero and outlive the call.
+        if unsafe { libc::renameat2(at, old.as_ptr(), at, new.as_ptr(), flags) } == 0 {
+            return Ok(());
+        }
+        let error = io::Error::last_os_error();
+        match error.raw_os_error() {
+            // Not all file systems can refuse to replace.
+            Some(libc::EINVAL | libc::ENOSYS) => {
+                if fs::symlink_metadata(self.path_of(to)).is_ok() {
+                    return Err(io::ErrorKind::AlreadyExists.into());
+                }
+                fs::rename(self.path_of(from), self.path_of(to))
             }
-            Err(_) => fs::rename(old, new),
+            _ => Err(error),
         }
     }
 
