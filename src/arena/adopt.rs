@@ -6,10 +6,12 @@
 #![allow(unsafe_code, reason = "copies tables from where an image has been mapped")]
 
 use crate::arena::Arena;
-use crate::arena::layout::{CELL_MAGIC, ChunkKind, MAPS, PageEntry, PageTag, Purpose, SLOT_SIZE};
-use crate::base::sync::Ordering::Relaxed;
+use crate::arena::layout::{
+    CELL_MAGIC, ChunkKind, MAPS, PageEntry, PageTag, Purpose, SLOT_SIZE, Slot,
+};
+use crate::base::sync::{AtomicU32, Ordering::Relaxed};
 use crate::base::{
-    self, CELL_SIZE, CHUNKS_PER_CELL, CellIndex, ChunkIndex, PAGE_SIZE, PAGES_PER_CELL,
+    self, CELL_SIZE, CHUNK_SIZE, CHUNKS_PER_CELL, CellIndex, ChunkIndex, PAGE_SIZE, PAGES_PER_CELL,
     PAGES_PER_CHUNK,
 };
 use crate::cow::CellKind;
@@ -94,7 +96,7 @@ pub enum CellDamage {
 
 impl Arena {
     /// Takes in the cell (or span) that starts at `cell`, whose memory the caller has mapped,
-    /// `mapped_cells` cells of it. Its tables are copied from where the image has them. Gives
+    /// `mapped_cells` cells of it. Its tables are moved from where the image has them. Gives
     /// the number of cells in the span.
     ///
     /// On an error the cell is not live; its memory stays the caller's.
@@ -109,7 +111,7 @@ impl Arena {
     ) -> Result<u32, CellDamage> {
         let memory = |source| CellDamage::Memory { cell: cell.0, source };
         self.commit_tables(cell, 1).map_err(memory)?;
-        self.copy_tables(cell);
+        self.take_tables(cell);
         // Live for a moment, so that its tables can be read.
         self.make_live(cell, 1);
         let span = self.check_cell(cell, mapped_cells);
@@ -117,7 +119,7 @@ impl Arena {
             for later in 1..span {
                 let later = CellIndex(cell.0 + later);
                 let committed = self.cow().commit_cells(later, 1, self.kind_of_cell(cell));
-                if let Err(source) = committed.and_then(|()| self.side.commit_notes(later)) {
+                if let Err(source) = committed {
                     self.set_cell_state(cell, 0);
                     return Err(memory(source));
                 }
@@ -134,7 +136,28 @@ impl Arena {
         span
     }
 
-    /// Copies a cell's tables from its first chunk, where an image has been mapped.
+    /// Commits the notes of cells that are about to be adopted: together, so that they get huge
+    /// pages.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(crate) fn prepare_to_adopt(&self, first: CellIndex, count: u32) -> Result<(), CellDamage> {
+        let refused = |source| CellDamage::Memory { cell: first.0, source };
+        self.side.commit_notes(first, count).map_err(refused)
+    }
+
+    /// Puts a cell's tables in their place, from its first chunk, where an image has been mapped.
+    fn take_tables(&self, cell: CellIndex) {
+        let (mapped, tables) = (self.base() + cell.offset(), self.tables_address(cell));
+        // Nothing is read before it is used. This needs one mapping that holds all of them.
+        // SAFETY: the first chunk of a cell that nobody refers to yet, and its tables, which
+        // have been committed.
+        if unsafe { map::move_over_if_one(mapped, CHUNK_SIZE, tables) }.is_err() {
+            self.copy_tables(cell);
+        }
+    }
+
+    /// Copies them, page by page.
     fn copy_tables(&self, cell: CellIndex) {
         let mapped = self.base() + cell.offset();
         let tables = self.tables_address(cell);
@@ -346,25 +369,14 @@ impl Arena {
     fn check_paged(&self, chunk: ChunkIndex) -> Result<(), CellDamage> {
         let Some(slot) = self.slot(chunk) else { return Ok(()) };
         let tail = self.tail_before(chunk);
-        for page in 0..PAGES_PER_CHUNK {
-            let bits = slot.pages[page as usize].load(Relaxed);
-            let wrong = |what| CellDamage::Page {
-                cell: chunk.cell().0,
-                chunk: chunk.within_cell(),
-                page,
-                what,
-                found: bits,
-            };
-            let entry = PageEntry::decode(bits).ok_or_else(|| wrong("unknown tag"))?;
-            let used = base::all(&slot.entry.used, page, 1, true);
-            if used != (entry.tag != PageTag::None) {
-                return Err(wrong("the chunk's map of used pages says otherwise"));
-            }
-            if (page < tail) != (entry.tag == PageTag::LargeTail) {
-                return Err(wrong("the large block before it ends elsewhere"));
-            }
-        }
-        Ok(())
+        // By words first: an arena has millions of pages, and who restarts waits for this.
+        let mut words = slot.entry.used.iter().zip(slot.pages.as_chunks::<64>().0).zip(0..);
+        let agree = words.all(|((used, entries), word)| {
+            let tail = tail.saturating_sub(64 * word).min(64);
+            let tails = u64::MAX.checked_shr(64 - tail).unwrap_or(0);
+            marks_of(entries) == Some((used.load(Relaxed), tails))
+        });
+        if agree { Ok(()) } else { find_wrong_page(slot, chunk, tail) }
     }
 
     /// Pages at the chunk's start that are the tail of a large block.
@@ -385,6 +397,42 @@ impl Arena {
         }
         0
     }
+}
+
+/// Which of these pages are in use, and which are tails of large blocks; `None`: there are unknown
+/// tags.
+fn marks_of(entries: &[AtomicU32; 64]) -> Option<(u64, u64)> {
+    let (mut used, mut tails, mut known) = (0, 0, true);
+    for (place, entry) in entries.iter().enumerate() {
+        let tag = PageEntry::decode(entry.load(Relaxed)).map(|entry| entry.tag);
+        used |= u64::from(tag != Some(PageTag::None)) << place;
+        tails |= u64::from(tag == Some(PageTag::LargeTail)) << place;
+        known &= tag.is_some();
+    }
+    known.then_some((used, tails))
+}
+
+/// What is wrong with the first page whose entry does not fit.
+fn find_wrong_page(slot: &Slot, chunk: ChunkIndex, tail: u32) -> Result<(), CellDamage> {
+    for page in 0..PAGES_PER_CHUNK {
+        let bits = slot.pages[page as usize].load(Relaxed);
+        let wrong = |what| CellDamage::Page {
+            cell: chunk.cell().0,
+            chunk: chunk.within_cell(),
+            page,
+            what,
+            found: bits,
+        };
+        let entry = PageEntry::decode(bits).ok_or_else(|| wrong("unknown tag"))?;
+        let used = base::all(&slot.entry.used, page, 1, true);
+        if used != (entry.tag != PageTag::None) {
+            return Err(wrong("the chunk's map of used pages says otherwise"));
+        }
+        if (page < tail) != (entry.tag == PageTag::LargeTail) {
+            return Err(wrong("the large block before it ends elsewhere"));
+        }
+    }
+    Ok(())
 }
 
 fn damage(chunk: ChunkIndex, what: &'static str, found: u64) -> CellDamage {

@@ -76,6 +76,8 @@ impl Side {
         let memory = Reservation::anywhere(len, PAGE_SIZE)?;
         // SAFETY: the tables' part of the reservation just made.
         unsafe { map::commit(memory.start(), notes)? };
+        // All of a cell's notes are in use when its chunks are.
+        map::advise_huge(memory.start() + notes, len - notes, true);
         Ok(Self { memory, cells, free_chunks, roomy, deferred, hints, notes })
     }
 
@@ -123,11 +125,11 @@ impl Side {
         unsafe { &*at }
     }
 
-    /// Commits the notes of a cell that is about to go live.
-    pub(super) fn commit_notes(&self, cell: CellIndex) -> io::Result<()> {
-        let start = self.memory.start() + self.notes + cell.0 as usize * Self::notes_per_cell();
-        // SAFETY: the cell's part of the notes, which lies in the reservation.
-        unsafe { map::commit(start, Self::notes_per_cell()) }
+    /// Commits the notes of consecutive cells that are about to go live.
+    pub(super) fn commit_notes(&self, first: CellIndex, count: u32) -> io::Result<()> {
+        let start = self.memory.start() + self.notes + first.0 as usize * Self::notes_per_cell();
+        // SAFETY: the cells' part of the notes, which lies in the reservation.
+        unsafe { map::commit(start, count as usize * Self::notes_per_cell()) }
     }
 
     const fn notes_per_cell() -> usize {

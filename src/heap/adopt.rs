@@ -5,11 +5,14 @@
 
 use crate::arena::{Adoption, Arena, ChunkKind, Purpose};
 use crate::base::sync::Ordering::Relaxed;
-use crate::base::{CHUNKS_PER_CELL, CellIndex, ChunkIndex};
-use crate::heap::check::Damage;
+use crate::base::{CHUNKS_PER_CELL, CellIndex, ChunkIndex, PageIndex};
+use crate::heap::check::{Counts, Damage};
 use crate::heap::facade::Shared;
 use crate::heap::{Heap, slab};
 use std::io;
+
+/// In a note, from the check of a slab until it is entered: blocks of it were freed by others.
+const UNMERGED: u32 = 1 << 31;
 
 /// Consecutive cells that the caller has mapped from an image.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -145,13 +148,21 @@ impl Heap {
         for run in runs {
             let end = run.first.0 + run.count;
             let mut cell = run.first;
+            self.arena.prepare_to_adopt(run.first, run.count).map_err(Damage::from)?;
             while cell.0 < end {
                 let span = self.arena.adopt_cell(cell, end - cell.0, adoption(run))?;
-                Arena::data_chunks(cell).try_for_each(|chunk| self.check_chunk(chunk))?;
+                let note = |page, counts| self.note_counts(page, counts);
+                Arena::data_chunks(cell).try_for_each(|chunk| self.check_chunk(chunk, note))?;
                 cell = CellIndex(cell.0 + span);
             }
         }
         Ok(())
+    }
+
+    /// Notes what a check has counted, until the slab is entered.
+    fn note_counts(&self, page: PageIndex, counts: Counts) {
+        let unmerged = if counts.has_remote { UNMERGED } else { 0 };
+        self.arena.note(page).used.store(counts.used | unmerged, Relaxed);
     }
 
     fn check_first_cell(&self) -> Result<(), Damage> {
@@ -184,9 +195,13 @@ impl Heap {
                 let note = self.arena.note(page);
                 let kind = slab::kind_number(usize::from(class), scoped);
                 note.kind.store(u32::try_from(kind).unwrap_or(0), Relaxed);
-                note.used.store(slab::count_live(&self.arena, page, kind), Relaxed);
+                let counted = note.used.load(Relaxed);
+                note.used.store(counted & !UNMERGED, Relaxed);
                 note.owner.store(0, Relaxed);
-                self.settle(shared, page);
+                if counted & UNMERGED != 0 {
+                    slab::merge(&self.arena, page);
+                }
+                self.enter_list(shared, page);
             });
         }
     }

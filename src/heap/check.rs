@@ -60,9 +60,22 @@ pub enum Damage {
     },
 }
 
+/// What a slab's maps say.
+#[derive(Clone, Copy)]
+pub(super) struct Counts {
+    /// Blocks in use, those included that were freed by others and not yet merged.
+    pub(super) used: u32,
+    /// Whether there are any of these.
+    pub(super) has_remote: bool,
+}
+
 impl Heap {
-    /// Checks all that the heap keeps for a chunk of a live cell.
-    pub(super) fn check_chunk(&self, chunk: ChunkIndex) -> Result<(), Damage> {
+    /// Checks all that the heap keeps for a chunk of a live cell. `visit` is told of its slabs.
+    pub(super) fn check_chunk(
+        &self,
+        chunk: ChunkIndex,
+        mut visit: impl FnMut(PageIndex, Counts),
+    ) -> Result<(), Damage> {
         let (Some(slot), Some(ChunkKind::Paged)) = (self.arena.slot(chunk), self.arena.kind(chunk))
         else {
             return Ok(());
@@ -76,7 +89,11 @@ impl Heap {
             place += match entry.tag {
                 PageTag::None | PageTag::LargeTail => 1,
                 PageTag::Slab if tracked => return Err(wrong("a slab in tracked memory")),
-                PageTag::Slab => check_slab(slot, page, entry)?,
+                PageTag::Slab => {
+                    let class = check_slab(slot, page, entry)?;
+                    visit(page, check_maps(slot, page, class)?);
+                    class.pages
+                }
                 PageTag::RunHead => check_run(slot, page, entry)?,
                 PageTag::RunBody => return Err(wrong("a run's later page without its first")),
             };
@@ -86,13 +103,21 @@ impl Heap {
 
     /// Calls `visit` for the first page and class of each slab of a checked chunk.
     pub(super) fn for_slabs(&self, chunk: ChunkIndex, mut visit: impl FnMut(PageIndex, u8)) {
-        for place in 0..PAGES_PER_CHUNK {
+        let mut place = 0;
+        while place < PAGES_PER_CHUNK {
             // The visit may give the slab up, and with it the chunk and its cell.
             let paged = self.arena.kind(chunk) == Some(ChunkKind::Paged);
             let Some(slot) = self.arena.slot(chunk).filter(|_| paged) else { return };
-            if let Some(PageEntry { tag: PageTag::Slab, class, back: 0 }) = entry(slot, place) {
-                visit(PageIndex(chunk.first_page().0 + place), class);
-            }
+            place += match entry(slot, place) {
+                Some(PageEntry { tag: PageTag::Slab, class, back: 0 }) => {
+                    visit(PageIndex(chunk.first_page().0 + place), class);
+                    TABLE.get(usize::from(class)).map_or(1, |class| class.pages)
+                }
+                Some(PageEntry { tag: PageTag::RunHead, back: pages, .. }) => {
+                    u32::from(pages).max(1)
+                }
+                _ => 1,
+            };
         }
     }
 }
@@ -121,8 +146,8 @@ fn check_run(slot: &Slot, page: PageIndex, head: PageEntry) -> Result<u32, Damag
     Ok(count)
 }
 
-/// Checks a slab; gives its length in pages.
-fn check_slab(slot: &Slot, page: PageIndex, head: PageEntry) -> Result<u32, Damage> {
+/// Checks a slab's entries; gives its class.
+fn check_slab(slot: &Slot, page: PageIndex, head: PageEntry) -> Result<&'static Class, Damage> {
     let first = page.within_chunk();
     let class = TABLE
         .get(usize::from(head.class))
@@ -138,11 +163,11 @@ fn check_slab(slot: &Slot, page: PageIndex, head: PageEntry) -> Result<u32, Dama
             return Err(damage(slot, page, "should be a later page of the slab before it"));
         }
     }
-    check_maps(slot, page, class)?;
-    Ok(class.pages)
+    Ok(class)
 }
 
-fn check_maps(slot: &Slot, page: PageIndex, class: &Class) -> Result<(), Damage> {
+/// Checks a slab's maps. Who restarts waits until all have been read, once.
+fn check_maps(slot: &Slot, page: PageIndex, class: &Class) -> Result<Counts, Damage> {
     let live = slab::live_words(slot, page, class);
     let remote = slab::remote_words(slot, page, class);
     let wrong = |what, expected, found| Damage::Slab { page: page.0, what, expected, found };
@@ -157,13 +182,18 @@ fn check_maps(slot: &Slot, page: PageIndex, class: &Class) -> Result<(), Damage>
             return Err(wrong("blocks behind the last one were freed", 0, found));
         }
     }
+    let (mut used, mut has_remote) = (0, false);
     for (live, remote) in live.iter().zip(remote) {
         let (live, remote) = (live.load(Relaxed), remote.load(Relaxed));
-        if remote & !live != 0 {
-            return Err(wrong("free blocks were freed again", live, remote));
+        used += slab::ones(live);
+        if remote != 0 {
+            has_remote = true;
+            if remote & !live != 0 {
+                return Err(wrong("free blocks were freed again", live, remote));
+            }
         }
     }
-    Ok(())
+    Ok(Counts { used: used - padding.count_ones(), has_remote })
 }
 
 fn damage(slot: &Slot, page: PageIndex, what: &'static str) -> Damage {

@@ -156,6 +156,11 @@ impl Heap {
     /// Puts a slab of the heap's in the list where it belongs, or gives it up if it is empty.
     pub(super) fn settle(&self, shared: &mut Shared, page: PageIndex) {
         slab::merge(&self.arena, page);
+        self.enter_list(shared, page);
+    }
+
+    /// The same for a slab that has nothing to be merged.
+    pub(super) fn enter_list(&self, shared: &mut Shared, page: PageIndex) {
         let note = self.arena.note(page);
         let blocks = slab::class_of_kind(kind_of(note)).blocks;
         match note.used.load(Relaxed) {

@@ -32,7 +32,7 @@ impl Heap {
     }
 
     fn validate_chunk(&self, chunk: ChunkIndex) -> Result<(), Damage> {
-        self.check_chunk(chunk)?;
+        self.check_chunk(chunk, |_, _| {})?;
         let free = self.arena.kind(chunk) == Some(ChunkKind::Free);
         if free != (self.arena.listed_free(chunk) || self.arena.is_deferred(chunk)) {
             let (page, found) = (chunk.first_page().0, u64::from(!free));

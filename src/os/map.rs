@@ -168,6 +168,34 @@ pub unsafe fn move_over(source: usize, len: usize, destination: usize) -> io::Re
     if found == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
+/// The same for a source that may consist of several mappings, or of none: that is refused before
+/// anything is touched.
+///
+/// # Errors
+/// As [`move_over`].
+///
+/// # Safety
+/// As for [`move_over`].
+pub unsafe fn move_over_if_one(source: usize, len: usize, destination: usize) -> io::Result<()> {
+    let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_DONTUNMAP;
+    let source: *mut libc::c_void = ptr::without_provenance_mut(source);
+    // SAFETY: the kernel finds a place that nobody uses, and takes the source's memory there.
+    let between = unsafe { libc::mremap(source, len, len, flags, ptr::null_mut::<libc::c_void>()) };
+    if between == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
+    let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
+    let destination: *mut libc::c_void = ptr::without_provenance_mut(destination);
+    // SAFETY: replaces what lies at the destination, which the caller owns.
+    if unsafe { libc::mremap(between, len, len, flags, destination) } == libc::MAP_FAILED {
+        let error = io::Error::last_os_error();
+        // SAFETY: as above, back to where it was.
+        unsafe { libc::mremap(between, len, len, flags, source) };
+        return Err(error);
+    }
+    Ok(())
+}
+
 /// Reads a mapped file's pages in, so that who reads them next does not wait for the disk. A
 /// kernel that cannot do that (before 5.14) leaves it to the reads.
 pub fn fetch(start: usize, len: usize) {

@@ -36,4 +36,4 @@ pub use maps::{Mapping, huge_page_share, occupants, why_no_huge_pages};
 pub use real::Real;
 pub use restart::restart_once;
 pub use signals::SignalsBlocked;
-pub use thread::{ExitHook, at_fork, in_two, random_u64, thread_id};
+pub use thread::{ExitHook, at_fork, in_background, in_two, random_u64, thread_id};

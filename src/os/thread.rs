@@ -1,10 +1,13 @@
-//! What runs at a thread's end and around a fork; random numbers; a second thread for a moment,
-//! which alone allocates here.
-#![allow(unsafe_code, reason = "calls pthread functions and getrandom")]
+//! What runs at a thread's end and around a fork; random numbers; threads for a moment, which alone
+//! allocate here.
+#![allow(unsafe_code, reason = "calls pthread functions, getrandom and setpriority")]
 
 use std::ffi::c_void;
 use std::io;
 use std::ptr::NonNull;
+
+/// How nice the background is: a tenth of the weight of what is not.
+const BACKGROUND: i32 = 10;
 
 /// A function to be called at the end of threads that ask for it.
 ///
@@ -77,6 +80,27 @@ pub fn in_two<R: Send>(name: &str, work: &(impl Fn() -> R + Sync)) -> (R, Option
             help.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         };
         (mine, help.ok().map(join))
+    })
+}
+
+/// Has a thread with that name do the work, and threads that it starts, when others have little use
+/// for the processors; waits for it. Without a thread to be had, this one does it.
+///
+/// # Panics
+/// If the work does.
+pub fn in_background<R: Send>(name: &str, work: &(impl Fn() -> R + Sync)) -> R {
+    std::thread::scope(|scope| {
+        let builder = std::thread::Builder::new().name(name.to_owned());
+        let started = builder.spawn_scoped(scope, || {
+            // On Linux this is a thread's own, and threads that it starts have it too.
+            // SAFETY: touches no memory; if it is refused, the work takes what it is given.
+            let _ = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, BACKGROUND) };
+            work()
+        });
+        match started {
+            Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            Err(_) => work(),
+        }
     })
 }
 

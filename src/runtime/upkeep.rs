@@ -210,7 +210,10 @@ impl Worker {
             map::fetch(arena.base() + chunk.offset(), CHUNK_SIZE);
         }
         if unverified.verify {
-            match unverified.chain.verify_watched(&|_| !self.calls.is_ending()) {
+            let goes_on = |_| !self.calls.is_ending();
+            let verify = || unverified.chain.verify_watched(&goes_on);
+            // The program has just started, and has better things to do.
+            match os::in_background("stillheap-verify", &verify) {
                 Ok(Some(_)) => {}
                 Ok(None) => return,
                 Err(error) => self.stop(unverified.number, &error),
