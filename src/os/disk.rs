@@ -9,6 +9,7 @@
 )]
 
 use super::{
+    behind::WriteBehind,
     copy::copy,
     dir::{Dir, File, FileBytes, PublishError, TEMPORARY_PREFIX},
 };
@@ -24,12 +25,18 @@ use std::{
         },
     },
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
 
 /// Writes from this length on have their blocks reserved first: on ext4 a write into the page cache
 /// then takes half the time, and seldom long.
 const LARGE: usize = 64 << 10;
+
+/// A file that grows beyond this is written to the disk meanwhile, after each so many bytes.
+const BEHIND: u64 = 32 << 20;
 
 /// A directory of the file system.
 #[derive(Debug, Clone)]
@@ -40,7 +47,11 @@ pub struct DiskDir {
 /// A file of a [`DiskDir`].
 #[derive(Debug)]
 pub struct DiskFile {
-    file: fs::File,
+    file: Arc<fs::File>,
+    /// Bytes that were written in large pieces.
+    written: AtomicU64,
+    /// Once they are many; `None`: the system gave no thread.
+    behind: OnceLock<Option<WriteBehind>>,
 }
 
 impl DiskDir {
@@ -98,7 +109,7 @@ impl Dir for DiskDir {
         if !file.metadata()?.is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
         }
-        Ok(DiskFile { file })
+        Ok(DiskFile::new(file))
     }
 
     fn create(&self, name: &str) -> io::Result<DiskFile> {
@@ -108,7 +119,7 @@ impl Dir for DiskDir {
             .create_new(true)
             .mode(0o600)
             .open(self.path_of(name))?;
-        Ok(DiskFile { file })
+        Ok(DiskFile::new(file))
     }
 
     fn publish(&self, name: &str, bytes: &[u8]) -> Result<(), PublishError> {
@@ -151,6 +162,19 @@ impl Dir for DiskDir {
 }
 
 impl DiskFile {
+    fn new(file: fs::File) -> Self {
+        Self { file: Arc::new(file), written: AtomicU64::new(0), behind: OnceLock::new() }
+    }
+
+    /// Counts what has been written, and now and then has the disk begin with it.
+    fn count(&self, bytes: u64) {
+        let before = self.written.fetch_add(bytes, Relaxed);
+        if before / BEHIND != (before + bytes) / BEHIND {
+            let start = || WriteBehind::start(Arc::clone(&self.file)).ok();
+            self.behind.get_or_init(start).iter().for_each(WriteBehind::ask);
+        }
+    }
+
     /// Has the file system choose the blocks at once, and not page by page. One that cannot do
     /// that leaves it to the write, which then says what is wrong.
     fn make_room(&self, offset: u64, len: usize) -> io::Result<()> {
@@ -185,7 +209,11 @@ impl File for DiskFile {
         if bytes.len() >= LARGE {
             self.make_room(offset, bytes.len())?;
         }
-        self.file.write_all_at(bytes, offset)
+        self.file.write_all_at(bytes, offset)?;
+        if bytes.len() >= LARGE {
+            self.count(bytes.len() as u64);
+        }
+        Ok(())
     }
 
     fn read_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {

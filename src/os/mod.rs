@@ -3,12 +3,14 @@
 //!
 //! - `map`: address space and memory
 //! - `dir`: what the crate asks of a directory and its files, as traits
-//! - `disk`: the traits on a real directory; `copy`: how its files are copied
+//! - `disk`: the traits on a real directory; `copy`: how its files are copied; `behind`: how they
+//!   get to the disk while they grow
 //! - `sim`: the traits in memory, with faults and crashes
 //! - `lock`: one owner for a heap's directory
 //! - `exe`: which program this is, and where it lies
 //! - `thread`, `futex`, `errno`, `maps`, `restart`, `fatal`: what their names say
 
+mod behind;
 mod copy;
 mod dir;
 mod disk;
