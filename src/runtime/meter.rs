@@ -4,7 +4,7 @@
 
 use crate::runtime::StillInfo;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Pauses remembered for percentiles.
 const PAUSES: usize = 1024;
@@ -18,6 +18,8 @@ struct State {
     stats: FreezeStats,
     /// The last pauses, in nanoseconds, in a ring.
     pauses: [u64; PAUSES],
+    /// When opening began.
+    opening: Option<Instant>,
 }
 
 /// What freezes and their windows have cost since the heap was opened.
@@ -54,6 +56,9 @@ pub struct FreezeStats {
     pub dirty_chunks: u64,
     /// Bytes written to segments.
     pub bytes: u64,
+    /// From the beginning of opening until the first root of the restored snapshot had been handed
+    /// out, and could be asked; `None` before that.
+    pub ready: Option<Duration>,
     /// From the beginning of opening until the restored snapshot was there and verified as a
     /// whole; `None` before that.
     pub loaded: Option<Duration>,
@@ -63,7 +68,11 @@ pub struct FreezeStats {
 
 impl Meter {
     pub(super) fn new() -> Self {
-        Self(Mutex::new(State { stats: FreezeStats::default(), pauses: [0; PAUSES] }))
+        Self(Mutex::new(State {
+            stats: FreezeStats::default(),
+            pauses: [0; PAUSES],
+            opening: None,
+        }))
     }
 
     /// Adds a snapshot whose window has closed.
@@ -89,6 +98,18 @@ impl Meter {
     /// Adds bytes that became durable.
     pub(super) fn add_bytes(&self, bytes: u64) {
         self.lock().stats.bytes += bytes;
+    }
+
+    /// A heap has been restored, whose opening began then.
+    pub(super) fn set_opening(&self, began: Instant) {
+        self.lock().opening = Some(began);
+    }
+
+    /// One of its roots has been handed out.
+    pub(super) fn set_ready(&self) {
+        let mut state = self.lock();
+        let now = state.opening.map(|began| began.elapsed());
+        state.stats.ready = state.stats.ready.or(now);
     }
 
     /// The restored snapshot is there as a whole.

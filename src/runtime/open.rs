@@ -151,6 +151,9 @@ impl ProcessHeap {
         if let Some(reason) = os::why_no_huge_pages() {
             tell(options.on_event.as_ref(), &Event::SlowFreezes { reason });
         }
+        if restored.is_some() {
+            process.meter.set_opening(started);
+        }
         claim.set(path);
         faults::set_up(process, &options).map_err(OpenError::System)?;
         process.opened.set_trigger(options.snapshot_every_ops);

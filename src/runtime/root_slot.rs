@@ -33,6 +33,11 @@ impl Heap {
         RootHost(self.process)
     }
 
+    /// A restored root can be asked now.
+    pub(crate) fn note_restored_root(&self) {
+        self.process.meter.set_ready();
+    }
+
     /// The table's entry for a root.
     pub(crate) fn find_root(&self, name: &str) -> Option<RootRecord> {
         self.process.heap.find_root(name).map(|(_, record)| record)

@@ -169,7 +169,9 @@ impl Heap {
         if let Some(stored) = self.find_root(name) {
             let enter =
                 |registry: &mut Registry| self.restored_cell::<T>(registry, &stored, &kind, share);
-            return Ok(self.root_of(self.with_upper(enter)?));
+            let cell = self.with_upper(enter)?;
+            self.note_restored_root();
+            return Ok(self.root_of(cell));
         }
         let placed = {
             let _scope = Scope::enter();

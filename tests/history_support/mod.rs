@@ -276,7 +276,12 @@ fn act(heap: &Heap, db: &Root<Db>, word: &str) {
             Err(error) => println!("unsound {number}: {error}"),
         },
         "compact" => println!("compacted {:?}", heap.compact()),
-        "loaded" => until("it is loaded", || heap.stats().freezes.loaded.is_some()),
+        "loaded" => {
+            until("it is loaded", || heap.stats().freezes.loaded.is_some());
+            let (ready, elapsed) =
+                (heap.stats().freezes.ready, heap.restored().map(|it| it.elapsed));
+            assert!(ready >= elapsed, "the root cannot be there before the heap: {ready:?}");
+        }
         "scrubs" => until("it is verified", || heap.stats().freezes.scrubs >= number),
         "sleep" => std::thread::sleep(Duration::from_millis(number)),
         "ready" => {
