@@ -9,6 +9,7 @@ use crate::arena::Arena;
 use crate::arena::layout::{
     CELL_MAGIC, ChunkKind, MAPS, PageEntry, PageTag, Purpose, SLOT_SIZE, Slot,
 };
+use crate::arena::side::{PENDING, UNUSED};
 use crate::base::sync::{AtomicU32, Ordering::Relaxed};
 use crate::base::{
     self, CELL_SIZE, CHUNK_SIZE, CHUNKS_PER_CELL, CellIndex, ChunkIndex, PAGE_SIZE, PAGES_PER_CELL,
@@ -26,6 +27,8 @@ pub enum Adoption {
     Own {
         /// Whether its memory is a private mapping of a file.
         file_backed: bool,
+        /// Whether its tables are checked later, if it stands alone: until then it is pending.
+        is_later: bool,
     },
     /// It can be looked at: nothing is allocated in it, and nothing of it is saved.
     Borrowed,
@@ -112,28 +115,54 @@ impl Arena {
         let memory = |source| CellDamage::Memory { cell: cell.0, source };
         self.commit_tables(cell, 1).map_err(memory)?;
         self.take_tables(cell);
-        // Live for a moment, so that its tables can be read.
-        self.make_live(cell, 1);
-        let span = self.check_cell(cell, mapped_cells);
-        if let Ok(span) = span {
+        self.set_cell_state(cell, PENDING);
+        let result = self.adopt_taken(cell, mapped_cells, adoption);
+        if result.is_err() {
+            self.set_cell_state(cell, UNUSED);
+        }
+        result
+    }
+
+    fn adopt_taken(
+        &self,
+        cell: CellIndex,
+        mapped_cells: u32,
+        adoption: Adoption,
+    ) -> Result<u32, CellDamage> {
+        let kind = self.kind_of_cell(cell);
+        let mut span = self.check_header(cell, mapped_cells)?;
+        // A large block's cells have few tables.
+        let is_later = matches!(adoption, Adoption::Own { is_later: true, .. }) && span == 1;
+        if !is_later {
+            span = self.check_cell(cell, mapped_cells)?;
             for later in 1..span {
                 let later = CellIndex(cell.0 + later);
-                let committed = self.cow().commit_cells(later, 1, self.kind_of_cell(cell));
-                if let Err(source) = committed {
-                    self.set_cell_state(cell, 0);
-                    return Err(memory(source));
-                }
+                let committed = self.cow().commit_cells(later, 1, kind);
+                committed.map_err(|source| CellDamage::Memory { cell: cell.0, source })?;
             }
             self.make_live(cell, span);
-            let kind = self.kind_of_cell(cell);
-            if let Adoption::Own { file_backed } = adoption {
-                self.cow().add_restored_cells(cell, span, kind, file_backed);
+        }
+        if let Adoption::Own { file_backed, .. } = adoption {
+            self.cow().add_restored_cells(cell, span, kind, file_backed);
+            if !is_later {
                 self.enter_side(cell);
             }
-        } else {
-            self.set_cell_state(cell, 0);
         }
-        span
+        Ok(span)
+    }
+
+    /// Checks a pending cell's own tables.
+    ///
+    /// # Errors
+    /// See [`CellDamage`]; it stays pending.
+    pub(crate) fn check_pending(&self, cell: CellIndex) -> Result<(), CellDamage> {
+        self.check_cell(cell, 1).map(drop)
+    }
+
+    /// Makes a pending cell, which has been checked, as live as any.
+    pub(crate) fn enter_pending(&self, cell: CellIndex) {
+        self.make_live(cell, 1);
+        self.enter_side(cell);
     }
 
     /// Commits the notes of cells that are about to be adopted: together, so that they get huge
@@ -230,12 +259,21 @@ impl Arena {
         }
     }
 
-    /// Checks a live cell's own tables; gives the cells in its span.
+    /// Checks a cell's own tables; gives the cells in its span.
     pub(crate) fn check_cell(&self, cell: CellIndex, mapped_cells: u32) -> Result<u32, CellDamage> {
-        let number = cell.0;
-        let Some(header) = self.cell_header(cell) else {
-            return Err(CellDamage::Magic { cell: number, found: 0 });
-        };
+        let span = self.check_header(cell, mapped_cells)?;
+        let mut chunks = Self::data_chunks(cell);
+        if span > 1 {
+            chunks.try_for_each(|chunk| self.check_span_chunk(chunk, span))?;
+        } else {
+            chunks.try_for_each(|chunk| self.check_chunk(chunk))?;
+        }
+        Ok(span)
+    }
+
+    /// Checks the header of a cell whose tables are in place; gives the cells in its span.
+    fn check_header(&self, cell: CellIndex, mapped_cells: u32) -> Result<u32, CellDamage> {
+        let (number, header) = (cell.0, self.header_at(cell));
         let found = header.magic.load(Relaxed);
         if found != CELL_MAGIC {
             return Err(CellDamage::Magic { cell: number, found });
@@ -250,12 +288,6 @@ impl Arena {
         if span == 0 || span > mapped_cells || span > area_end - number {
             return Err(CellDamage::Span { cell: number, span });
         }
-        let mut chunks = Self::data_chunks(cell);
-        if span > 1 {
-            chunks.try_for_each(|chunk| self.check_span_chunk(chunk, span))?;
-        } else {
-            chunks.try_for_each(|chunk| self.check_chunk(chunk))?;
-        }
         Ok(span)
     }
 
@@ -267,7 +299,7 @@ impl Arena {
         if kind != wanted {
             return Err(damage(chunk, "a span holds one large block only", kind as u64));
         }
-        let Some(slot) = self.slot(chunk) else { return Ok(()) };
+        let Some(slot) = self.slot_unchecked(chunk) else { return Ok(()) };
         let offset = slot.entry.offset.load(Relaxed);
         if !head {
             return match offset == chunk.within_cell() - 1 {
@@ -293,15 +325,16 @@ impl Arena {
             }
             ChunkKind::LargeBody => {
                 self.check_unpaged(chunk)?;
-                let Some(slot) = self.slot(chunk) else { return Ok(()) };
+                let Some(slot) = self.slot_unchecked(chunk) else { return Ok(()) };
                 let back = slot.entry.offset.load(Relaxed);
                 let head = chunk.within_cell().checked_sub(back).filter(|&head| head >= 1);
                 let covered = head.is_some_and(|head| {
                     let head = ChunkIndex(chunk.cell().first_chunk().0 + head);
-                    let full =
-                        self.slot(head).map(|s| s.entry.run_pages.load(Relaxed) / PAGES_PER_CHUNK);
+                    let full = self
+                        .slot_unchecked(head)
+                        .map(|s| s.entry.run_pages.load(Relaxed) / PAGES_PER_CHUNK);
                     back > 0
-                        && self.kind(head) == Some(ChunkKind::LargeHead)
+                        && self.kind_unchecked(head) == Some(ChunkKind::LargeHead)
                         && full.is_some_and(|full| back < full)
                 });
                 match covered {
@@ -314,7 +347,7 @@ impl Arena {
 
     /// A chunk that holds no runs of pages has no pages marked as used or as belonging to one.
     fn check_unpaged(&self, chunk: ChunkIndex) -> Result<(), CellDamage> {
-        let Some(slot) = self.slot(chunk) else { return Ok(()) };
+        let Some(slot) = self.slot_unchecked(chunk) else { return Ok(()) };
         if !base::all(&slot.entry.used, 0, PAGES_PER_CHUNK, false) {
             return Err(damage(chunk, "pages in use in a chunk without runs of pages", 0));
         }
@@ -328,8 +361,12 @@ impl Arena {
         }
     }
 
+    fn kind_unchecked(&self, chunk: ChunkIndex) -> Option<ChunkKind> {
+        ChunkKind::decode(self.slot_unchecked(chunk)?.entry.kind.load(Relaxed))
+    }
+
     fn checked_kind(&self, chunk: ChunkIndex) -> Result<ChunkKind, CellDamage> {
-        let Some(slot) = self.slot(chunk) else { return Ok(ChunkKind::Free) };
+        let Some(slot) = self.slot_unchecked(chunk) else { return Ok(ChunkKind::Free) };
         let kind = slot.entry.kind.load(Relaxed);
         let purpose = slot.entry.purpose.load(Relaxed);
         let decoded =
@@ -343,7 +380,7 @@ impl Arena {
     }
 
     fn check_large(&self, head: ChunkIndex) -> Result<(), CellDamage> {
-        let Some(slot) = self.slot(head) else { return Ok(()) };
+        let Some(slot) = self.slot_unchecked(head) else { return Ok(()) };
         let pages = slot.entry.run_pages.load(Relaxed);
         let offset = slot.entry.offset.load(Relaxed);
         let room = (CHUNKS_PER_CELL - head.within_cell()) * PAGES_PER_CHUNK;
@@ -367,7 +404,7 @@ impl Arena {
 
     /// The used map and the entries agree, and large tails belong to the block before.
     fn check_paged(&self, chunk: ChunkIndex) -> Result<(), CellDamage> {
-        let Some(slot) = self.slot(chunk) else { return Ok(()) };
+        let Some(slot) = self.slot_unchecked(chunk) else { return Ok(()) };
         let tail = self.tail_before(chunk);
         // By words first: an arena has millions of pages, and who restarts waits for this.
         let mut words = slot.entry.used.iter().zip(slot.pages.as_chunks::<64>().0).zip(0..);
@@ -384,10 +421,10 @@ impl Arena {
         let mut before = chunk;
         while before.within_cell() > 1 {
             before = ChunkIndex(before.0 - 1);
-            match self.kind(before) {
+            match self.kind_unchecked(before) {
                 Some(ChunkKind::LargeBody) => {}
                 Some(ChunkKind::LargeHead) => {
-                    let Some(slot) = self.slot(before) else { return 0 };
+                    let Some(slot) = self.slot_unchecked(before) else { return 0 };
                     let end =
                         before.first_page().0.saturating_add(slot.entry.run_pages.load(Relaxed));
                     return end.saturating_sub(chunk.first_page().0).min(PAGES_PER_CHUNK);

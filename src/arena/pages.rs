@@ -66,6 +66,14 @@ impl Space {
         true
     }
 
+    /// Whether so many pages can be had without a new cell.
+    pub(crate) fn has_room(&self, arena: &Arena, purpose: Purpose, count: u32, align: u32) -> bool {
+        let window = self.chunk_window(arena, purpose.kind());
+        let free = arena.side.free_chunks().next_set(window.start);
+        free.is_some_and(|chunk| chunk < window.end)
+            || self.find_pages(arena, purpose, count, align).is_some()
+    }
+
     fn find_pages(
         &self,
         arena: &Arena,

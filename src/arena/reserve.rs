@@ -2,7 +2,7 @@
 #![allow(unsafe_code, reason = "gives references to metadata that lies at fixed addresses")]
 
 use crate::arena::layout::{CellHeader, SLOT_SIZE, Slot};
-use crate::arena::side::{HEAD, LOST, PLAIN, Side, SlabNote, UNUSED};
+use crate::arena::side::{HEAD, LOST, PENDING, PLAIN, Side, SlabNote, UNUSED};
 use crate::base::sync::{AtomicU64, Ordering};
 use crate::base::{
     CELL_SIZE, CHUNK_SIZE, CHUNKS_PER_CELL, CellIndex, ChunkIndex, PAGE_SIZE, PageIndex, SLOT_PAGES,
@@ -215,12 +215,23 @@ impl Arena {
         if (state != PLAIN && state != HEAD) || chunk.within_cell() == 0 {
             return None;
         }
+        Some(self.slot_at(chunk))
+    }
+
+    /// The same, also in a pending cell: for who checks it.
+    pub(crate) fn slot_unchecked(&self, chunk: ChunkIndex) -> Option<&Slot> {
+        let is_pending = self.is_pending(chunk.cell()) && chunk.within_cell() != 0;
+        if is_pending { Some(self.slot_at(chunk)) } else { self.slot(chunk) }
+    }
+
+    #[inline]
+    fn slot_at(&self, chunk: ChunkIndex) -> &Slot {
         let address = self.tables.start() + chunk.0 as usize * SLOT_SIZE;
         let slot: *const Slot = ptr::with_exposed_provenance(address);
-        // SAFETY: a live cell's tables are mapped and readable and writable; a Slot is
+        // SAFETY: a live or pending cell's tables are mapped and readable and writable; a Slot is
         // made of atomics and bytes, valid whatever they hold. The cell stays live as long as
         // a block lies in it, which every caller's block or lock sees to.
-        Some(unsafe { &*slot })
+        unsafe { &*slot }
     }
 
     /// The same, for changing the chunk's entry and those of its pages.
@@ -274,9 +285,13 @@ impl Arena {
         if state != PLAIN && state != HEAD {
             return None;
         }
+        Some(self.header_at(cell))
+    }
+
+    pub(super) fn header_at(&self, cell: CellIndex) -> &CellHeader {
         let header: *const CellHeader = ptr::with_exposed_provenance(self.tables_address(cell));
-        // SAFETY: as in `slot`.
-        Some(unsafe { &*header })
+        // SAFETY: as in `slot_at`.
+        unsafe { &*header }
     }
 
     /// `count` words at `offset` bytes of a live cell's header slot, behind the header.
@@ -345,6 +360,12 @@ impl Arena {
             .filter(|&cell| matches!(self.cell_state(cell), PLAIN | HEAD))
     }
 
+    /// Whether a cell has been adopted, and not been checked yet: then it has no slots for anybody.
+    #[must_use]
+    pub fn is_pending(&self, cell: CellIndex) -> bool {
+        self.cell_state(cell) == PENDING
+    }
+
     /// Whether any use is made of a cell.
     #[must_use]
     pub fn is_live(&self, cell: CellIndex) -> bool {
@@ -356,7 +377,7 @@ impl Arena {
     pub fn head_of(&self, cell: CellIndex) -> Option<CellIndex> {
         match self.cell_state(cell) {
             UNUSED | LOST => None,
-            PLAIN | HEAD => Some(cell),
+            PLAIN | HEAD | PENDING => Some(cell),
             body => Some(CellIndex(cell.0 - (body - HEAD))),
         }
     }

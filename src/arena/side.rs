@@ -43,6 +43,8 @@ static_assertions::const_assert_eq!(size_of::<SlabNote>(), 32);
 pub(super) const UNUSED: u32 = 0;
 pub(super) const PLAIN: u32 = 1;
 pub(super) const HEAD: u32 = 2;
+/// The cell's tables are in place, and nobody has looked at them yet.
+pub(super) const PENDING: u32 = u32::MAX - 1;
 /// The system refused to take the cell's memory back: it is never used again.
 pub(super) const LOST: u32 = u32::MAX;
 

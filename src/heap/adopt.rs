@@ -23,6 +23,9 @@ pub struct CellRun {
     pub count: u32,
     /// Whether they are private mappings of a file.
     pub file_backed: bool,
+    /// Whether their tables are checked later: when a block of theirs is freed or resized, when
+    /// their room is wanted, or by [`Heap::enter_next`] and [`Heap::enter_all`].
+    pub is_later: bool,
 }
 
 /// Why an image could not be taken in.
@@ -67,7 +70,10 @@ impl Heap {
         let mapped = (0..runs.len()).try_for_each(&mut map).map_err(AdoptError::Map);
         let result = mapped
             .and_then(|()| {
-                let own = |run: &CellRun| Adoption::Own { file_backed: run.file_backed };
+                let own = |run: &CellRun| {
+                    let CellRun { file_backed, is_later, .. } = *run;
+                    Adoption::Own { file_backed, is_later }
+                };
                 Ok(self.adopt_cells(runs, own)?)
             })
             .and_then(|()| Ok(self.check_first_cell()?));
@@ -83,6 +89,7 @@ impl Heap {
             }
         }
         shared.space.enter_main();
+        shared.pending.begin(self.arena.config().cells());
         for cell in runs.iter().flat_map(|run| run.first.0..run.first.0 + run.count) {
             self.enter_cell(&mut shared, CellIndex(cell));
         }
@@ -151,25 +158,42 @@ impl Heap {
             self.arena.prepare_to_adopt(run.first, run.count).map_err(Damage::from)?;
             while cell.0 < end {
                 let span = self.arena.adopt_cell(cell, end - cell.0, adoption(run))?;
-                let note = |page, counts| self.note_counts(page, counts);
-                Arena::data_chunks(cell).try_for_each(|chunk| self.check_chunk(chunk, note))?;
+                if !self.arena.is_pending(cell) {
+                    self.check_chunks(cell)?;
+                }
                 cell = CellIndex(cell.0 + span);
             }
         }
         Ok(())
     }
 
-    /// Notes what a check has counted, until the slab is entered.
-    fn note_counts(&self, page: PageIndex, counts: Counts) {
-        let unmerged = if counts.has_remote { UNMERGED } else { 0 };
-        self.arena.note(page).used.store(counts.used | unmerged, Relaxed);
+    /// Checks what the heap keeps for a cell's chunks, and notes what it has counted, until the
+    /// slabs are entered.
+    pub(super) fn check_chunks(&self, cell: CellIndex) -> Result<(), Damage> {
+        let note = |page: PageIndex, counts: Counts| {
+            let unmerged = if counts.has_remote { UNMERGED } else { 0 };
+            self.arena.note(page).used.store(counts.used | unmerged, Relaxed);
+        };
+        Arena::data_chunks(cell).try_for_each(|chunk| self.check_chunk(chunk, note))
     }
 
     fn check_first_cell(&self) -> Result<(), Damage> {
+        if self.arena.is_pending(CellIndex(0)) {
+            self.make_live(CellIndex(0))?;
+        }
         if self.arena.cell_header(CellIndex(0)).is_none() {
             return Err(Damage::NoFirstCell);
         }
         self.check_superblock()?;
+        for (_, root) in self.roots() {
+            // Where they lie is looked at now.
+            let blocks = [root.value, root.schema].map(|at| usize::try_from(at).unwrap_or(0));
+            for page in blocks.iter().filter_map(|&at| self.arena.page_of(at)) {
+                if self.arena.is_pending(page.chunk().cell()) {
+                    self.make_live(page.chunk().cell())?;
+                }
+            }
+        }
         self.check_roots()
     }
 
@@ -180,7 +204,7 @@ impl Heap {
     }
 
     /// Builds what the heap keeps outside the arena for a checked cell.
-    fn enter_cell(&self, shared: &mut Shared, cell: CellIndex) {
+    pub(super) fn enter_cell(&self, shared: &mut Shared, cell: CellIndex) {
         if self.arena.cell_header(cell).is_none() {
             return;
         }

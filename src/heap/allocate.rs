@@ -137,6 +137,12 @@ impl Heap {
     fn slab_from_heap(&self, owner: u32, kind: usize) -> Option<PageIndex> {
         let mut shared = self.lock();
         self.drain_shared(&mut shared);
+        let (purpose, pages) = (slab::purpose_of_kind(kind), slab::class_of_kind(kind).pages);
+        if shared.lists.is_empty(ListName::Partial, kind)
+            && !shared.space.has_room(&self.arena, purpose, pages, 1)
+        {
+            self.enter_for_room(&mut shared, purpose);
+        }
         if let Some(page) = shared.lists.pop(&self.arena, ListName::Partial, kind) {
             self.arena.note(page).owner.store(owner, Relaxed);
             slab::merge(&self.arena, page);
@@ -165,7 +171,10 @@ impl Heap {
     pub(super) fn locate(&self, address: usize) -> Result<Located<'_>, BadFree> {
         let page = self.arena.page_of(address).ok_or(BadFree::Foreign)?;
         let Some(slot) = self.arena.slot(page.chunk()) else {
-            return self.locate_large(address, page);
+            return match self.enter_for_block(page.chunk().cell()) {
+                true => self.locate(address),
+                false => self.locate_large(address, page),
+            };
         };
         let bits = slot.pages[page.within_chunk() as usize].load(Relaxed);
         let entry = PageEntry::decode(bits).ok_or(BadFree::NoBlock)?;

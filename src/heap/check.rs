@@ -70,17 +70,18 @@ pub(super) struct Counts {
 }
 
 impl Heap {
-    /// Checks all that the heap keeps for a chunk of a live cell. `visit` is told of its slabs.
+    /// Checks all that the heap keeps for a chunk of a live or pending cell. `visit` is told of its slabs.
     pub(super) fn check_chunk(
         &self,
         chunk: ChunkIndex,
         mut visit: impl FnMut(PageIndex, Counts),
     ) -> Result<(), Damage> {
-        let (Some(slot), Some(ChunkKind::Paged)) = (self.arena.slot(chunk), self.arena.kind(chunk))
-        else {
+        let Some(slot) = self.arena.slot_unchecked(chunk) else { return Ok(()) };
+        if ChunkKind::decode(slot.entry.kind.load(Relaxed)) != Some(ChunkKind::Paged) {
             return Ok(());
-        };
-        let tracked = self.arena.purpose(chunk) == Some(Purpose::Tracked);
+        }
+        let purpose = Purpose::decode(slot.entry.purpose.load(Relaxed));
+        let tracked = purpose == Some(Purpose::Tracked);
         let mut place = 0;
         while place < PAGES_PER_CHUNK {
             let page = PageIndex(chunk.first_page().0 + place);

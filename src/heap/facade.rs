@@ -9,6 +9,7 @@ use crate::base::{RipeLink, RipeList, linked};
 use crate::cow::Pass;
 use crate::heap::lane::{LANES_MAX, Lane, LaneTable};
 use crate::heap::lists::{KINDS, ListName, Lists, kind_of, list_of};
+use crate::heap::pending::Pending;
 use crate::heap::slab;
 use std::cell::UnsafeCell;
 use std::io;
@@ -32,6 +33,7 @@ pub(super) struct Shared {
     pub(super) lists: Lists,
     /// The first idle lane.
     idle: u32,
+    pub(super) pending: Pending,
 }
 
 // SAFETY: the arena's tables are atomic; what is not lies behind the lock, or in lanes, each
@@ -51,7 +53,12 @@ impl Heap {
             lanes: LaneTable::new()?,
             ripe: RipeList::default(),
             lanes_made: AtomicU32::new(0),
-            shared: Mutex::new(Shared { space, lists: Lists::EMPTY, idle: 0 }),
+            shared: Mutex::new(Shared {
+                space,
+                lists: Lists::EMPTY,
+                idle: 0,
+                pending: Pending::default(),
+            }),
             held: UnsafeCell::new(None),
             arena,
         })

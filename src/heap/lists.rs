@@ -43,6 +43,11 @@ impl Lists {
         }
     }
 
+    /// Whether no slab of that kind stands in a list.
+    pub(super) fn is_empty(&mut self, list: ListName, kind: usize) -> bool {
+        self.head(list, kind).is_none_or(|head| *head == 0)
+    }
+
     /// Puts a slab that stands in no list at the front of one.
     pub(super) fn push(&mut self, arena: &Arena, list: ListName, page: PageIndex) {
         let note = arena.note(page);

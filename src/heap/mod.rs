@@ -21,6 +21,7 @@ mod facade;
 mod free;
 mod lane;
 mod lists;
+mod pending;
 mod resize;
 mod roots;
 mod runs;

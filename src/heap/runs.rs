@@ -17,11 +17,16 @@ impl Heap {
         let large = wanted >= PAGES_PER_CHUNK || align > CHUNK_SIZE;
         let pages = if large { wanted.max(PAGES_PER_CHUNK) } else { wanted };
         let mut shared = self.lock();
-        let space = &mut shared.space;
         let first = if large {
-            space.take_large(&self.arena, purpose, pages, align)?
+            // Whether there is room for so much can only be told when all cells are known.
+            while self.enter_for_room(&mut shared, purpose) {}
+            shared.space.take_large(&self.arena, purpose, pages, align)?
         } else {
             let align = u32::try_from((align / PAGE_SIZE).max(1)).ok()?;
+            if !shared.space.has_room(&self.arena, purpose, pages, align) {
+                self.enter_for_room(&mut shared, purpose);
+            }
+            let space = &mut shared.space;
             space.take_pages(&self.arena, purpose, pages, align, |place| run_entry(place, pages))?
         };
         drop(shared);

@@ -37,6 +37,8 @@ impl Heap {
     /// Counts by walking the tables. Other threads may go on; then it is a close estimate.
     #[must_use]
     pub fn stats(&self) -> HeapStats {
+        // Damage ends the process elsewhere; what is damaged is not counted.
+        let _ = self.enter_all();
         let _shared = self.lock();
         let mut stats = HeapStats::default();
         for cell in self.arena.live_cells() {

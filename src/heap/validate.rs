@@ -14,6 +14,7 @@ impl Heap {
     /// # Errors
     /// The first contradiction found.
     pub fn validate(&self) -> Result<(), Damage> {
+        self.enter_all()?;
         let mut shared = self.lock();
         for cell in self.arena.live_cells() {
             let span = self.arena.span_cells(cell);

@@ -289,7 +289,9 @@ fn restore(
         }
     };
     let prepared = Prepared::new(chain.clone(), way, &watch)?;
-    let runs = cell_runs(&prepared);
+    let mut runs = cell_runs(&prepared);
+    let is_later = options.restore == Restore::Background && !prepared.is_loaded();
+    runs.iter_mut().for_each(|run| run.is_later = is_later);
     let arena = process.heap.arena();
     // SAFETY: `adopt` calls this under the heap's lock, for cells that are not live; the directory
     // is locked, and segments are never changed.
@@ -315,10 +317,9 @@ fn restore(
         elapsed: started.elapsed(),
         skipped: sound.skipped.iter().map(skipped_snapshot).collect(),
     };
-    let verify = options.restore == Restore::Background && !prepared.is_loaded();
     let hot = if prepared.is_loaded() { Vec::new() } else { hot };
     let chain = chain.clone();
-    Ok((restored, Unverified { number: record.number, chain, hot, verify, started }))
+    Ok((restored, Unverified { number: record.number, chain, hot, verify: is_later, started }))
 }
 
 /// The cells that a prepared snapshot takes.
@@ -328,6 +329,7 @@ pub(super) fn cell_runs(prepared: &Prepared<DiskFile>) -> Vec<CellRun> {
         first: placement.first,
         count: placement.cells,
         file_backed,
+        is_later: false,
     };
     prepared.placements().iter().map(run).collect()
 }

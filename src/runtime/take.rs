@@ -89,6 +89,11 @@ pub(super) fn freeze(
     saves: Saves,
 ) -> Result<Frozen, SnapshotError> {
     process.opened.check_state()?;
+    // What is to be saved is read from all tables. That is not a part of the pause.
+    process.heap.enter_all().map_err(|damage| {
+        let reason = format!("the heap's tables in the restored snapshot are damaged: {damage}");
+        SnapshotFailure::Freeze { reason }
+    })?;
     let engine = process.heap.arena().cow();
     preparation.prepare(engine, is_asked);
     let frozen = freeze_prepared(process, engine, number, saves);

@@ -5,7 +5,7 @@
 #![allow(unsafe_code, reason = "the upkeep thread's memory is transient")]
 
 use crate::base::{CHUNK_SIZE, ChunkIndex, PAGE_SIZE};
-use crate::image::{Chain, SegmentError};
+use crate::image::Chain;
 use crate::os::{self, DiskFile, map};
 use crate::runtime::directory::Directory;
 use crate::runtime::keeper::tell;
@@ -202,7 +202,15 @@ impl Worker {
 
     /// Fetches and verifies a snapshot that has been mapped.
     fn complete(&self, unverified: &Unverified) {
-        let arena = self.process.heap.arena();
+        let (heap, arena) = (&self.process.heap, self.process.heap.arena());
+        loop {
+            match heap.enter_next() {
+                Ok(true) if self.calls.is_ending() => return,
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(damage) => self.stop(unverified.number, &damage.to_string(), true),
+            }
+        }
         for chunk in &unverified.hot {
             if self.calls.is_ending() {
                 return;
@@ -216,7 +224,9 @@ impl Worker {
             match os::in_background("stillheap-verify", &verify) {
                 Ok(Some(_)) => {}
                 Ok(None) => return,
-                Err(error) => self.stop(unverified.number, &error),
+                Err(error) => {
+                    self.stop(unverified.number, &error.to_string(), !error.is_unread());
+                }
             }
         }
         self.directory.store.verified();
@@ -224,19 +234,18 @@ impl Worker {
     }
 
     /// The process works on damaged pages: nothing that it says can be believed.
-    fn stop(&self, number: u64, error: &SegmentError) -> ! {
-        let reason = error.to_string();
+    fn stop(&self, number: u64, reason: &str, is_damaged: bool) -> ! {
         // So that the next opening restores an older one. What cannot be read may be sound; if this
         // cannot be written, the next opening will find out again.
-        let is_set_aside = !error.is_unread() && self.directory.store.set_aside(number).is_ok();
-        tell(self.on_event.as_ref(), &Event::Damaged { number, reason: reason.clone() });
+        let is_set_aside = is_damaged && self.directory.store.set_aside(number).is_ok();
+        tell(self.on_event.as_ref(), &Event::Damaged { number, reason: reason.to_owned() });
         let outcome = match is_set_aside {
             true => "It has been set aside; the next opening restores an older one",
             false => "Nothing was changed; the next opening tries again",
         };
         os::fatal(&[
             "stillheap: the snapshot that this process works on is damaged, or cannot be read: ",
-            &reason,
+            reason,
             ". ",
             outcome,
             "\n",
