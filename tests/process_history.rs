@@ -137,7 +137,9 @@ fn many_short_runs() {
     for run in 1..=40_u64 {
         let line = if run % 3 == 0 { " : snap=2 list" } else { " : list write list" };
         // To look at everything takes longer than all else.
-        let text = place.live(&format!("{}{line}", if run % 10 == 0 { "" } else { "blind" }));
+        let blind = if run % 10 == 0 { "" } else { "blind" };
+        let way = if run % 2 == 0 { "background" } else { "" };
+        let text = place.live(&format!("{blind} {way}{line}"));
         let restored = after(&text, "restored")[0];
         let round = run + (run - 1) / 3;
         assert!(restored.ends_with(&format!(" round {round}")), "run {run}: {text}");

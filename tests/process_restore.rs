@@ -6,6 +6,7 @@ mod lives;
 
 use lives::{Place, after};
 
+use std::os::unix::fs::FileExt;
 use stillheap::ProcessHeap;
 
 #[global_allocator]
@@ -145,6 +146,23 @@ fn damage_is_found_in_the_background() {
     assert_eq!(after(&text, "snapshots"), ["1 2 3*"], "{text}");
 }
 
+/// The allocator's tables of most of the heap are looked at when the program works already.
+fn damage_in_tables_is_found_in_the_background() {
+    let place = Place::new();
+    place.live("keep=4 nospare full : fill=80 snap=2 quit");
+    // The kind of the first chunk of the second cell.
+    let (file, kind) = (place.segment_of(2), 4096 + (64 << 20) + (64 << 10));
+    let opened = std::fs::OpenOptions::new().write(true).open(file).expect("a file");
+    opened.write_all_at(&[77], kind).expect("room");
+    let text = place.fail("keep=4 background : sleep=60000");
+    assert!(text.contains("event Damaged { number: 2"), "{text}");
+    assert!(text.contains("chunk 1 of cell 1: unknown kind (found 77)"), "{text}");
+    assert!(text.contains("the next opening restores an older one"), "{text}");
+    let text = place.live("background : loaded check list snap quit");
+    assert_eq!(after(&text, "restored"), ["1 round 1"], "{text}");
+    assert_eq!(after(&text, "snapshots"), ["1 2*"], "{text}");
+}
+
 /// What was saved before the damage was found, if there was the time, was made of damaged pages.
 fn what_was_made_of_damaged_pages_is_set_aside() {
     for form in ["", "full"] {
@@ -187,6 +205,10 @@ fn main() {
         ("damage_is_passed_over", damage_is_passed_over),
         ("nothing_sound_is_an_error", nothing_sound_is_an_error),
         ("damage_is_found_in_the_background", damage_is_found_in_the_background),
+        (
+            "damage_in_tables_is_found_in_the_background",
+            damage_in_tables_is_found_in_the_background,
+        ),
         (
             "what_was_made_of_damaged_pages_is_set_aside",
             what_was_made_of_damaged_pages_is_set_aside,

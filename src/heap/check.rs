@@ -70,7 +70,8 @@ pub(super) struct Counts {
 }
 
 impl Heap {
-    /// Checks all that the heap keeps for a chunk of a live or pending cell. `visit` is told of its slabs.
+    /// Checks all that the heap keeps for a chunk of a live or pending cell. `visit` is told of its
+    /// slabs.
     pub(super) fn check_chunk(
         &self,
         chunk: ChunkIndex,

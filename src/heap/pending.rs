@@ -100,7 +100,7 @@ impl Heap {
             }
             if waited == PATIENCE_SECONDS {
                 os::fatal(&[
-                    "stillheap: the tables of the snapshot that this process works on are damaged. ",
+                    "stillheap: tables of the snapshot that this process works on are damaged. ",
                     "Nothing was changed; open an older snapshot (Options::open_at)\n",
                 ]);
             }
