@@ -1,5 +1,10 @@
 //! A heap's history on a simulated disk, with a naive model of each snapshot beside it.
 
+#[path = "../random_support/mod.rs"]
+mod random;
+
+pub(crate) use random::Random;
+
 use crate::image_support::identity;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -31,22 +36,7 @@ pub(crate) struct History {
     pub(crate) models: Vec<Pages>,
 }
 
-/// A small generator: a test is the same each time.
-pub(crate) struct Random(u64);
-
 impl Random {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self((seed << 1 | 1).wrapping_mul(0x9e37_79b9_7f4a_7c15))
-    }
-
-    /// A number below `end`.
-    pub(crate) fn below(&mut self, end: u32) -> u32 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        u32::try_from((self.0 >> 24) % u64::from(end)).unwrap()
-    }
-
     pub(crate) fn compression(&mut self) -> Compression {
         [Compression::None, Compression::Lz4][self.below(2) as usize]
     }

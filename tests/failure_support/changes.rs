@@ -1,6 +1,11 @@
 //! Changes outside windows, at random: blocks of all sizes are taken and given back, up to whole
 //! cells, and what was given back is soon taken anew; pages are written.
 
+#[path = "../random_support/mod.rs"]
+mod random;
+
+pub(crate) use random::Random;
+
 use super::{BLOCKS, Block, World, Writer, check_image};
 use std::collections::BTreeSet;
 use stillheap::arena::{Arena, PageEntry, PageTag, Purpose};
@@ -14,22 +19,7 @@ const MOST: usize = 24;
 /// Pages of the smallest block with cells of its own.
 const SPAN: u32 = 32 * PAGES_PER_CHUNK;
 
-/// A small generator: a test is the same each time.
-pub(crate) struct Random(u64);
-
 impl Random {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self((seed << 1 | 1).wrapping_mul(0x9e37_79b9_7f4a_7c15))
-    }
-
-    /// A number below `end`.
-    pub(crate) fn below(&mut self, end: u32) -> u32 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        u32::try_from((self.0 >> 24) % u64::from(end)).expect("below `end`")
-    }
-
     /// Whether something happens that does so in `percent` of all cases.
     pub(crate) fn chance(&mut self, percent: u32) -> bool {
         self.below(100) < percent
