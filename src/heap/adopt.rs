@@ -89,7 +89,9 @@ impl Heap {
             }
         }
         shared.space.enter_main();
-        shared.pending.begin(self.arena.config().cells());
+        if runs.iter().any(|run| run.is_later) {
+            shared.pending.begin(self.arena.config().cells());
+        }
         for cell in runs.iter().flat_map(|run| run.first.0..run.first.0 + run.count) {
             self.enter_cell(&mut shared, CellIndex(cell));
         }

@@ -138,10 +138,8 @@ impl Heap {
         let mut shared = self.lock();
         self.drain_shared(&mut shared);
         let (purpose, pages) = (slab::purpose_of_kind(kind), slab::class_of_kind(kind).pages);
-        if shared.lists.is_empty(ListName::Partial, kind)
-            && !shared.space.has_room(&self.arena, purpose, pages, 1)
-        {
-            self.enter_for_room(&mut shared, purpose);
+        if shared.lists.is_empty(ListName::Partial, kind) {
+            self.make_room(&mut shared, purpose, pages, 1);
         }
         if let Some(page) = shared.lists.pop(&self.arena, ListName::Partial, kind) {
             self.arena.note(page).owner.store(owner, Relaxed);

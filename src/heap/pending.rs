@@ -60,6 +60,15 @@ impl Heap {
         Ok(())
     }
 
+    /// Enters a pending cell if cells that are live have no room for so many pages.
+    pub(super) fn make_room(&self, shared: &mut Shared, purpose: Purpose, pages: u32, align: u32) {
+        let first = shared.space.window(&self.arena, purpose.kind()).start;
+        let may_be = shared.pending.roomy[usize::from(purpose == Purpose::Tracked)] > first;
+        if may_be && !shared.space.has_room(&self.arena, purpose, pages, align) {
+            self.enter_for_room(shared, purpose);
+        }
+    }
+
     /// Enters the last pending cell of those that room for a purpose may be found in. `false`: none
     /// is left.
     ///

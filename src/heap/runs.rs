@@ -23,9 +23,7 @@ impl Heap {
             shared.space.take_large(&self.arena, purpose, pages, align)?
         } else {
             let align = u32::try_from((align / PAGE_SIZE).max(1)).ok()?;
-            if !shared.space.has_room(&self.arena, purpose, pages, align) {
-                self.enter_for_room(&mut shared, purpose);
-            }
+            self.make_room(&mut shared, purpose, pages, align);
             let space = &mut shared.space;
             space.take_pages(&self.arena, purpose, pages, align, |place| run_entry(place, pages))?
         };
