@@ -130,11 +130,11 @@ impl Arena {
         adoption: Adoption,
     ) -> Result<u32, CellDamage> {
         let kind = self.kind_of_cell(cell);
-        let mut span = self.check_header(cell, mapped_cells)?;
+        let span = self.check_header(cell, mapped_cells)?;
         // A large block's cells have few tables.
         let is_later = matches!(adoption, Adoption::Own { is_later: true, .. }) && span == 1;
         if !is_later {
-            span = self.check_cell(cell, mapped_cells)?;
+            self.check_chunks(cell, span)?;
             for later in 1..span {
                 let later = CellIndex(cell.0 + later);
                 let committed = self.cow().commit_cells(later, 1, kind);
@@ -262,13 +262,18 @@ impl Arena {
     /// Checks a cell's own tables; gives the cells in its span.
     pub(crate) fn check_cell(&self, cell: CellIndex, mapped_cells: u32) -> Result<u32, CellDamage> {
         let span = self.check_header(cell, mapped_cells)?;
+        self.check_chunks(cell, span)?;
+        Ok(span)
+    }
+
+    /// Checks the entries of a cell's chunks, or of a span's.
+    fn check_chunks(&self, cell: CellIndex, span: u32) -> Result<(), CellDamage> {
         let mut chunks = Self::data_chunks(cell);
         if span > 1 {
-            chunks.try_for_each(|chunk| self.check_span_chunk(chunk, span))?;
+            chunks.try_for_each(|chunk| self.check_span_chunk(chunk, span))
         } else {
-            chunks.try_for_each(|chunk| self.check_chunk(chunk))?;
+            chunks.try_for_each(|chunk| self.check_chunk(chunk))
         }
-        Ok(span)
     }
 
     /// Checks the header of a cell whose tables are in place; gives the cells in its span.

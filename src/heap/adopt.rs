@@ -157,7 +157,7 @@ impl Heap {
         for run in runs {
             let end = run.first.0 + run.count;
             let mut cell = run.first;
-            self.arena.prepare_to_adopt(run.first, run.count).map_err(Damage::from)?;
+            self.arena.prepare_to_adopt(run.first, run.count)?;
             while cell.0 < end {
                 let span = self.arena.adopt_cell(cell, end - cell.0, adoption(run))?;
                 if !self.arena.is_pending(cell) {
