@@ -21,6 +21,23 @@ pub fn crc32(bytes: &[u8]) -> u32 {
     crc32fast::hash(bytes)
 }
 
+/// The CRC-32 of bytes that come part by part.
+#[derive(Debug, Clone, Default)]
+pub struct Crc32(crc32fast::Hasher);
+
+impl Crc32 {
+    /// Adds the next part.
+    pub fn add(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The CRC-32 of all parts together.
+    #[must_use]
+    pub fn finish(self) -> u32 {
+        self.0.finalize()
+    }
+}
+
 /// The XXH3-128 digest of `bytes`, seed 0.
 #[must_use]
 pub fn digest(bytes: &[u8]) -> Digest {
@@ -41,6 +58,13 @@ mod tests {
     #[test]
     fn crc_has_the_published_check_value() {
         assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
+    }
+
+    #[test]
+    fn parts_have_the_crc_of_the_whole() {
+        let mut sum = Crc32::default();
+        ["1234", "", "56789"].iter().for_each(|part| sum.add(part.as_bytes()));
+        assert_eq!(sum.finish(), crc32(b"123456789"));
     }
 
     #[test]

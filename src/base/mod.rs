@@ -9,7 +9,7 @@ pub(crate) mod sync;
 mod units;
 
 pub use bitmap::{LayeredBitmap, all, fill, find_clear_run};
-pub use checksum::{Digest, crc32, digest, digest_seeded};
+pub use checksum::{Crc32, Digest, crc32, digest, digest_seeded};
 pub use ripe::{RipeLink, RipeList, linked};
 pub use run_set::RunSet;
 pub use units::{

@@ -25,6 +25,8 @@ pub(super) struct CellNote {
     pub(super) open: AtomicU32,
     /// Chunks that are still a private mapping of an image.
     pub(super) file: AtomicU32,
+    /// Of these, those that have been made writable as they are, and may be so still.
+    pub(super) in_place: AtomicU32,
     /// Chunks written in even epochs, and in odd ones.
     pub(super) dirty: [AtomicU32; 2],
     /// The epoch in which the cell was made known with new tables; a later one, if no snapshot has

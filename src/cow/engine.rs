@@ -49,6 +49,8 @@ pub struct Engine {
     /// Whether the window is for what the epoch before it changed, and nothing else: then the rest
     /// needs no copies. Set before the epoch begins.
     pub(super) changed_only: AtomicBool,
+    /// Whether chunks of an image are made writable as they are.
+    pub(super) in_haste: AtomicBool,
     /// The thread that saves, which must not wait for itself; 0: none.
     saver: AtomicU32,
     /// A fork of the process that this engine works for is on its own.
@@ -86,6 +88,7 @@ impl Engine {
             closings: AtomicU64::new(0),
             checked: AtomicBool::new(false),
             changed_only: AtomicBool::new(false),
+            in_haste: AtomicBool::new(false),
             saver: AtomicU32::new(0),
             process: ForkMark::new()?,
         })
@@ -115,6 +118,7 @@ impl Engine {
             note.heat.iter().for_each(|heat| heat.store(0, Relaxed));
             note.dirty.iter().for_each(|dirty| dirty.store(0, Relaxed));
             note.file.store(0, Relaxed);
+            note.in_place.store(0, Relaxed);
             note.open.store(u32::MAX, Relaxed);
             note.pinned.store(0, Relaxed);
             note.added.store(self.clock.epoch(), Relaxed);
@@ -281,6 +285,13 @@ impl Engine {
     #[must_use]
     pub fn stage(&self) -> &Stage {
         &self.stage
+    }
+
+    /// Whether chunks of an image stay mappings of its file when they are first written to, so that
+    /// a program that has just been started does not wait for copies. The kernel then copies the
+    /// pages that are written; after the next freeze the chunk gets memory of its own as others do.
+    pub fn set_haste(&self, in_haste: bool) {
+        self.in_haste.store(in_haste, Relaxed);
     }
 
     /// The calling thread is the one that saves.

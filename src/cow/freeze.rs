@@ -309,6 +309,7 @@ impl Engine {
             let note = self.cells.note(cell);
             note.open.fetch_and(!bits, Relaxed);
             note.pinned.fetch_and(!bits, Relaxed);
+            note.in_place.fetch_and(!bits, Relaxed);
             start = end;
         }
         Ok(())

@@ -126,7 +126,8 @@ impl Engine {
     }
 
     fn open_blocked(&self, chunk: ChunkIndex) {
-        if self.is_file_backed(chunk) {
+        let is_hasty = self.in_haste.load(Relaxed) && !self.is_window_open();
+        if self.is_file_backed(chunk) && !is_hasty {
             // Not inside the latch, where a freeze would wait for the disk.
             map::fetch(self.chunk_address(chunk), CHUNK_SIZE);
         }
@@ -184,7 +185,11 @@ impl Engine {
         if cells::is_set(&note.open, chunk) {
             return Ok(());
         }
-        if cells::is_set(&note.file, chunk) {
+        let is_file = cells::is_set(&note.file, chunk);
+        // In a fork a chunk that is closed may be writable all the same, if it was in the parent.
+        if is_file && (self.in_haste.load(Relaxed) || cells::is_set(&note.in_place, chunk)) {
+            cells::set(&note.in_place, chunk);
+        } else if is_file {
             // SAFETY: mapped, write-protected, and nobody else changes that.
             let promoted = unsafe { self.promotion.promote(chunk, address) };
             if promoted.is_ok() {
@@ -234,7 +239,9 @@ impl Engine {
         }
         let now = self.clock.now();
         for chunk in run.map(ChunkIndex) {
-            cells::set(&self.cells.note(chunk.cell()).open, chunk);
+            let note = self.cells.note(chunk.cell());
+            cells::set(&note.in_place, chunk);
+            cells::set(&note.open, chunk);
             self.note_dirty_chunk(chunk, epoch::number(now));
             self.cells.word(chunk).store(now, Relaxed);
         }

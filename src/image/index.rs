@@ -80,19 +80,10 @@ impl<'a> Index<'a> {
         Self { entries: bytes.as_chunks().0 }
     }
 
-    /// Checks that pages rise, and that all are among those that a segment may save. `offset` is
-    /// the index's place in the file.
+    /// Checks that all pages are among those that a segment may save. They rise, as [`Order`]
+    /// has found. `offset` is the index's place in the file.
     pub(super) fn check(&self, allowed: &RunSet, offset: u64) -> Result<(), Defect> {
         let at = |place: usize| offset + (place * ENTRY_LEN) as u64;
-        let mut above = 0;
-        for (place, entry) in self.entries.iter().enumerate() {
-            let page = u64::from(page_of(entry).0);
-            if page < above {
-                let expected = format_args!("at least {above}");
-                return Err(Defect::new("index page", at(place), expected, page));
-            }
-            above = page + 1;
-        }
         // Both rise: a run's entries are a part of the index, and together they have to be all.
         let mut checked = 0;
         for run in allowed.iter() {
@@ -108,6 +99,44 @@ impl<'a> Index<'a> {
                 check(false, "index page", at(checked), "one that may be saved", entry.page.0)
             }
         }
+    }
+}
+
+/// Checks that pages rise, part by part.
+#[derive(Debug)]
+pub(super) struct Order {
+    /// Where the next part lies in the file.
+    offset: u64,
+    /// What its first page must be at least.
+    above: u64,
+    defect: Option<Defect>,
+}
+
+impl Order {
+    /// For an index with that place in the file.
+    pub(super) fn new(offset: u64) -> Self {
+        Self { offset, above: 0, defect: None }
+    }
+
+    /// Looks at the next entries.
+    pub(super) fn take(&mut self, bytes: &[u8]) {
+        for entry in bytes.as_chunks().0 {
+            let page = u64::from(page_of(entry).0);
+            if page < self.above && self.defect.is_none() {
+                let expected = format_args!("at least {}", self.above);
+                self.defect = Some(Defect::new("index page", self.offset, expected, page));
+            }
+            self.above = page + 1;
+            self.offset += ENTRY_LEN as u64;
+        }
+    }
+
+    /// What was found.
+    ///
+    /// # Errors
+    /// For the first entry whose page is not above the one before.
+    pub(super) fn check(self) -> Result<(), Defect> {
+        self.defect.map_or(Ok(()), Err)
     }
 }
 
@@ -171,13 +200,19 @@ mod tests {
         let run = |first, count| PageRun { first: PageIndex(first), count };
         let allowed = RunSet::of([run(3, 4), run(10, 1), run(20, 2)]);
         let defect = |pages: &[u32]| {
-            Index::new(entries(pages).as_flattened()).check(&allowed, 100).map_err(|e| e.offset)
+            let entries = entries(pages);
+            let mut order = Order::new(100);
+            entries.chunks(2).for_each(|part| order.take(part.as_flattened()));
+            let checked = order.check();
+            let index = Index::new(entries.as_flattened());
+            checked.and_then(|()| index.check(&allowed, 100)).map_err(|defect| defect.offset)
         };
         assert_eq!(defect(&[3, 4, 6, 21]), Ok(()));
         assert_eq!(defect(&[20]), Ok(()));
         assert_eq!(defect(&[]), Ok(()));
         assert_eq!(defect(&[3, 3]), Err(124));
         assert_eq!(defect(&[4, 3]), Err(124));
+        assert_eq!(defect(&[3, 4, 4, 3]), Err(148));
         assert_eq!(defect(&[3, 7, 10]), Err(124));
         assert_eq!(defect(&[2]), Err(100));
         assert_eq!(defect(&[3, 10, 22]), Err(148));

@@ -11,14 +11,14 @@ use super::{
     frame::{Frame, PLACE_LEN, Slot, check_places, decode_frames},
     header::{DATA_OFFSET, HEADER_LEN, HeaderError, Layout, SegmentHeader, Tables, stored_crc},
     identity::Identity,
-    index::Index,
+    index::{ENTRY_LEN, Index, Order},
     manifest::SegmentRecord,
     names::SegmentKind,
     segment_error::SegmentError,
     segment_writer::ZERO_PAGE,
 };
 use crate::{
-    base::{PAGE_SIZE, PageIndex, PageRun, RunSet, crc32},
+    base::{Crc32, PAGE_SIZE, PageIndex, PageRun, RunSet, crc32},
     os::{Dir, File, FileBytes},
 };
 use std::{
@@ -26,6 +26,9 @@ use std::{
     ops::Range,
     path::{Path, PathBuf},
 };
+
+/// Bytes of an index that are looked at together: whole entries, and well within the cache.
+const INDEX_PIECE: usize = 4096 * ENTRY_LEN;
 
 /// An open segment whose structure is sound.
 #[derive(Debug)]
@@ -90,11 +93,13 @@ impl<F: File> SegmentReader<F> {
         header: SegmentHeader,
     ) -> Result<Self, SegmentError> {
         check_length(&bytes, &path, &header)?;
-        let table_range = header.tables_offset..header.notes_offset;
-        check_crc(&path, "tables", header.tables_crc, &bytes, &table_range)?;
-        let notes = header.notes_offset..header.file_len;
-        check_crc(&path, "notes", header.notes_crc, &bytes, &notes)?;
-        read_tables(&bytes, &header)
+        let order = check_tables(&bytes, &path, &header)?;
+        let notes_len = header.file_len - header.notes_offset;
+        let notes = part(&bytes, header.notes_offset, notes_len).unwrap_or_default();
+        check_crc(&path, "notes", header.notes_crc, crc32(notes), header.notes_offset)?;
+        order
+            .check()
+            .and_then(|()| read_tables(&bytes, &header))
             .map(|(runs, extents, zeros, frames, tables)| {
                 let path = path.clone();
                 Self { file, bytes, path, header, runs, extents, zeros, frames, tables }
@@ -335,17 +340,37 @@ fn check_record(header: &SegmentHeader, record: &SegmentRecord) -> Result<(), De
     check(expected == found, "compression", 100, expected, found)
 }
 
+/// Checks the checksum of the tables, and looks at the order of the index, the largest of them, in
+/// the same pass: each piece is in the cache when it is looked at.
+fn check_tables(
+    bytes: &FileBytes,
+    path: &Path,
+    header: &SegmentHeader,
+) -> Result<Order, SegmentError> {
+    let all = header.tables_offset..header.notes_offset;
+    bytes.fetch(&all);
+    let end = header.tables().map_or(all.start, |tables| tables.index.end).min(all.end);
+    let part = |range: Range<u64>| part(bytes, range.start, range.end - range.start);
+    let mut order = Order::new(all.start);
+    let mut sum = Crc32::default();
+    for piece in part(all.start..end).unwrap_or_default().chunks(INDEX_PIECE) {
+        sum.add(piece);
+        order.take(piece);
+    }
+    sum.add(part(end..all.end).unwrap_or_default());
+    check_crc(path, "tables", header.tables_crc, sum.finish(), all.start)?;
+    Ok(order)
+}
+
 fn check_crc(
     path: &Path,
-    name: &'static str,
+    part: &'static str,
     expected: u32,
-    bytes: &[u8],
-    range: &Range<u64>,
+    found: u32,
+    offset: u64,
 ) -> Result<(), SegmentError> {
-    let found = crc32(part(bytes, range.start, range.end - range.start).unwrap_or_default());
     if found == expected {
         return Ok(());
     }
-    let (path, offset) = (path.to_owned(), range.start);
-    Err(SegmentError::Checksum { path, part: name, offset, expected, found })
+    Err(SegmentError::Checksum { path: path.to_owned(), part, offset, expected, found })
 }

@@ -112,6 +112,11 @@ impl Meter {
         state.stats.ready = state.stats.ready.or(now);
     }
 
+    /// Whether one has been.
+    pub(super) fn is_ready(&self) -> bool {
+        self.lock().stats.ready.is_some()
+    }
+
     /// The restored snapshot is there as a whole.
     pub(super) fn set_loaded(&self, after: Duration) {
         self.lock().stats.loaded = Some(after);

@@ -299,7 +299,7 @@ fn restore(
     // SAFETY: a placement gives memory to the whole of its cells, readable and writable.
     let adopted = unsafe { process.heap.adopt(&runs, map) };
     match adopted {
-        Ok(()) => {}
+        Ok(()) => arena.cow().set_haste(is_later),
         Err(AdoptError::Taken { .. }) => {
             let path = path.parent().unwrap_or(&path).to_owned();
             return Err(OpenError::Collision { path });

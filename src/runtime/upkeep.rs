@@ -22,6 +22,10 @@ const RETRY: Duration = Duration::from_secs(10);
 /// How long it rests between two rounds of verifying what is on the disk.
 const ROUND: Duration = Duration::from_secs(60);
 
+/// How long it waits at first, for the program to ask for a root, and how often it looks.
+const START: Duration = Duration::from_millis(50);
+const LOOK: Duration = Duration::from_millis(5);
+
 /// The upkeep thread as others hold it.
 #[derive(Debug)]
 pub(super) struct Upkeep {
@@ -139,6 +143,12 @@ impl Calls {
         self.lock().ending
     }
 
+    /// Waits for `time`, or until the thread is to end: gives whether it is.
+    fn rest(&self, time: Duration) -> bool {
+        let waited = self.changed.wait_timeout_while(self.lock(), time, |called| !called.ending);
+        waited.unwrap_or_else(PoisonError::into_inner).0.ending
+    }
+
     /// Waits for a call, or for `time`. Gives whether something has been committed, and whether
     /// the thread is to end.
     fn wait(&self, time: Option<Duration>) -> (bool, bool) {
@@ -203,6 +213,9 @@ impl Worker {
     /// Fetches and verifies a snapshot that has been mapped.
     fn complete(&self, unverified: &Unverified) {
         let (heap, arena) = (&self.process.heap, self.process.heap.arena());
+        if unverified.verify {
+            self.let_program_start();
+        }
         loop {
             match heap.enter_next() {
                 Ok(true) if self.calls.is_ending() => return,
@@ -211,6 +224,7 @@ impl Worker {
                 Err(damage) => self.stop(unverified.number, &damage.to_string(), true),
             }
         }
+        arena.cow().set_haste(false);
         for chunk in &unverified.hot {
             if self.calls.is_ending() {
                 return;
@@ -231,6 +245,18 @@ impl Worker {
         }
         self.directory.store.verified();
         self.process.meter.set_loaded(unverified.started.elapsed());
+    }
+
+    /// Waits until the program has what it wants first, for a moment at most: what is done here
+    /// would keep it waiting, for the kernel's locks and for the processor.
+    fn let_program_start(&self) {
+        let begun = Instant::now();
+        while !self.process.meter.is_ready() && begun.elapsed() < START {
+            if self.calls.rest(LOOK) {
+                return;
+            }
+        }
+        self.calls.rest(LOOK);
     }
 
     /// The process works on damaged pages: nothing that it says can be believed.
