@@ -303,6 +303,8 @@ impl Engine {
     pub fn reset_in_fork(&self) {
         self.process.renew();
         self.latch.reset_in_fork();
+        // Nobody is there to end it.
+        self.set_haste(false);
         // The thread that was protecting chunks may have been between memory and bit.
         let odd = self.closings.load(Relaxed) % 2;
         self.closings.fetch_add(odd, Relaxed);
