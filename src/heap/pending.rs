@@ -32,6 +32,10 @@ impl Pending {
     pub(super) fn begin(&mut self, cells: u32) {
         *self = Self { all: cells, roomy: [cells; 2] };
     }
+
+    fn roomy(&mut self, purpose: Purpose) -> &mut u32 {
+        &mut self.roomy[usize::from(purpose == Purpose::Tracked)]
+    }
 }
 
 impl Heap {
@@ -63,7 +67,7 @@ impl Heap {
     /// Enters a pending cell if cells that are live have no room for so many pages.
     pub(super) fn make_room(&self, shared: &mut Shared, purpose: Purpose, pages: u32, align: u32) {
         let first = shared.space.window(&self.arena, purpose.kind()).start;
-        let may_be = shared.pending.roomy[usize::from(purpose == Purpose::Tracked)] > first;
+        let may_be = *shared.pending.roomy(purpose) > first;
         if may_be && !shared.space.has_room(&self.arena, purpose, pages, align) {
             self.enter_for_room(shared, purpose);
         }
@@ -76,7 +80,7 @@ impl Heap {
     /// a cell of its own the next one finds there; so heaps do not grow with each run.
     pub(super) fn enter_for_room(&self, shared: &mut Shared, purpose: Purpose) -> bool {
         let window = shared.space.window(&self.arena, purpose.kind());
-        let next = &mut shared.pending.roomy[usize::from(purpose == Purpose::Tracked)];
+        let next = shared.pending.roomy(purpose);
         *next = (*next).min(window.end);
         while *next > window.start {
             *next -= 1;

@@ -94,8 +94,7 @@ impl<F: File> SegmentReader<F> {
     ) -> Result<Self, SegmentError> {
         check_length(&bytes, &path, &header)?;
         let order = check_tables(&bytes, &path, &header)?;
-        let notes_len = header.file_len - header.notes_offset;
-        let notes = part(&bytes, header.notes_offset, notes_len).unwrap_or_default();
+        let notes = bytes_in(&bytes, &(header.notes_offset..header.file_len));
         check_crc(&path, "notes", header.notes_crc, crc32(notes), header.notes_offset)?;
         order
             .check()
@@ -243,8 +242,13 @@ impl<F: File> SegmentReader<F> {
 
     /// Bytes of the file. The checked layout keeps every part within it.
     pub(super) fn part(&self, range: &Range<u64>) -> &[u8] {
-        part(&self.bytes, range.start, range.end - range.start).unwrap_or_default()
+        bytes_in(&self.bytes, range)
     }
+}
+
+/// Bytes of a file; none, if the range does not lie in it.
+fn bytes_in<'a>(bytes: &'a [u8], range: &Range<u64>) -> &'a [u8] {
+    part(bytes, range.start, range.end - range.start).unwrap_or_default()
 }
 
 type Parts = (Vec<PageRun>, Vec<Extent>, RunSet, Vec<Frame>, Tables);
@@ -255,8 +259,7 @@ fn read_tables(bytes: &[u8], header: &SegmentHeader) -> Result<Parts, Defect> {
         let offset = header.tables_offset;
         return Err(Defect::new("tables", offset, "counts that fit the file", "others"));
     };
-    let table =
-        |range: &Range<u64>| part(bytes, range.start, range.end - range.start).unwrap_or_default();
+    let table = |range: &Range<u64>| bytes_in(bytes, range);
     let page_count = header.identity.page_count();
     let runs = decode_runs(table(&tables.runs), tables.runs.start, page_count)?;
     let zeros = decode_runs(table(&tables.zeros), tables.zeros.start, page_count)?;
@@ -350,14 +353,13 @@ fn check_tables(
     let all = header.tables_offset..header.notes_offset;
     bytes.fetch(&all);
     let end = header.tables().map_or(all.start, |tables| tables.index.end).min(all.end);
-    let part = |range: Range<u64>| part(bytes, range.start, range.end - range.start);
     let mut order = Order::new(all.start);
     let mut sum = Crc32::default();
-    for piece in part(all.start..end).unwrap_or_default().chunks(INDEX_PIECE) {
+    for piece in bytes_in(bytes, &(all.start..end)).chunks(INDEX_PIECE) {
         sum.add(piece);
         order.take(piece);
     }
-    sum.add(part(end..all.end).unwrap_or_default());
+    sum.add(bytes_in(bytes, &(end..all.end)));
     check_crc(path, "tables", header.tables_crc, sum.finish(), all.start)?;
     Ok(order)
 }

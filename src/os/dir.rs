@@ -151,11 +151,10 @@ impl FileBytes {
     /// Reads a part in ahead of its use, if it is mapped: with one call, and not page by page.
     pub fn fetch(&self, part: &Range<u64>) {
         let Holder::Mapped(map) = &self.0 else { return };
-        let all = 0..map.len();
-        let clamp = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(all.end);
+        let clamp = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(map.len());
         let start = clamp(part.start) / PAGE_SIZE * PAGE_SIZE;
-        let end = clamp(part.end).max(start);
-        map::fetch(map.as_ptr().addr() + start, (end - start).next_multiple_of(PAGE_SIZE));
+        let len = clamp(part.end).saturating_sub(start).next_multiple_of(PAGE_SIZE);
+        map::fetch(map.as_ptr().addr() + start, len);
     }
 }
 

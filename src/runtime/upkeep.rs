@@ -144,7 +144,7 @@ impl Calls {
     }
 
     /// Waits for `time`, or until the thread is to end: gives whether it is.
-    fn rest(&self, time: Duration) -> bool {
+    fn is_ending_within(&self, time: Duration) -> bool {
         let waited = self.changed.wait_timeout_while(self.lock(), time, |called| !called.ending);
         waited.unwrap_or_else(PoisonError::into_inner).0.ending
     }
@@ -252,11 +252,11 @@ impl Worker {
     fn let_program_start(&self) {
         let begun = Instant::now();
         while !self.process.meter.is_ready() && begun.elapsed() < START {
-            if self.calls.rest(LOOK) {
+            if self.calls.is_ending_within(LOOK) {
                 return;
             }
         }
-        self.calls.rest(LOOK);
+        self.calls.is_ending_within(LOOK);
     }
 
     /// The process works on damaged pages: nothing that it says can be believed.
