@@ -7,6 +7,7 @@
 //!   get to the disk while they grow
 //! - `sim`: the traits in memory, with faults and crashes
 //! - `lock`: one owner for a heap's directory
+//! - `silent`: threads that allocate nothing
 //! - `exe`: which program this is, and where it lies
 //! - `thread`, `futex`, `errno`, `maps`, `restart`, `fatal`: what their names say
 
@@ -25,6 +26,7 @@ mod real;
 mod restart;
 pub mod segv;
 pub mod signals;
+mod silent;
 pub mod sim;
 mod thread;
 
@@ -38,4 +40,5 @@ pub use maps::{Mapping, huge_page_share, occupants, why_no_huge_pages};
 pub use real::Real;
 pub use restart::restart_once;
 pub use signals::SignalsBlocked;
-pub use thread::{ExitHook, at_fork, in_background, in_two, random_u64, thread_id};
+pub use silent::Helper;
+pub use thread::{ExitHook, at_fork, in_background, in_two, processors, random_u64, thread_id};

@@ -67,6 +67,20 @@ pub fn thread_id() -> u32 {
     u32::try_from(unsafe { libc::gettid() }).unwrap_or(0)
 }
 
+/// How many processors the calling thread may use. Allocates nothing.
+#[must_use]
+pub fn processors() -> u32 {
+    let mut set = std::mem::MaybeUninit::<libc::cpu_set_t>::zeroed();
+    let len = size_of::<libc::cpu_set_t>();
+    // SAFETY: writes at most as many bytes as the set has.
+    let got = unsafe { libc::sched_getaffinity(0, len, set.as_mut_ptr()) };
+    // SAFETY: zero is a set, as is what the system has written.
+    let set = unsafe { set.assume_init() };
+    // SAFETY: only reads the set.
+    let count = unsafe { libc::CPU_COUNT(&set) };
+    if got == 0 { u32::try_from(count).unwrap_or(1).max(1) } else { 1 }
+}
+
 /// Has a second thread, with that name, do the same work as this one. Gives what both made of it;
 /// of the second nothing, if the system gives no thread: then this one has done it all.
 ///

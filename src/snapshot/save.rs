@@ -7,17 +7,20 @@
 use crate::base::{ChunkIndex, PAGE_SIZE, PageIndex};
 use crate::cow::{CellKind, Engine, Saves, Staged, Unit, Window};
 use crate::image::{Chain, SegmentInfo, SegmentWriter, WriteError};
-use crate::os::{Dir, File};
+use crate::os::{self, Dir, File, Helper};
 use crate::snapshot::check::{Unannounced, check_unsaved};
 use crate::snapshot::plan::{ChunkPlan, CopyMissing, PATIENCE, Plan};
 use crate::snapshot::sieve::Sieve;
-use crate::snapshot::sink::{Sink, Sunk};
+use crate::snapshot::sink::{Batch, Sink, Sunk};
 use std::collections::{HashMap, HashSet};
 use std::thread;
 use std::time::Instant;
 
 /// Chunks that were written in so many of the last eight epochs are writable again once saved.
 const HOT: u32 = 3;
+
+/// With fewer chunks than these to look at a second thread is not worth its start.
+const HELPED: usize = 8;
 
 /// A snapshot whose pages are in its segment; not complete, not durable.
 #[derive(Debug)]
@@ -61,6 +64,8 @@ struct Saving<'w, 'e, F> {
     window: &'w Window<'e>,
     engine: &'w Engine,
     sink: Sink<'w, F>,
+    /// A second thread, with a batch for what it takes.
+    help: Option<(Helper, Batch<'w, F>)>,
     chunks: &'w [ChunkPlan],
     /// Where a chunk stands in `chunks`.
     places: HashMap<ChunkIndex, usize>,
@@ -96,7 +101,7 @@ impl<F: File> Draft<F> {
             if saves == Saves::Changed {
                 plan.state_dropped(window, &mut sink);
                 if engine.is_checked() {
-                    check_unsaved(&plan, window, &mut sink.sieve)?;
+                    check_unsaved(&plan, window, &mut sink.batch.sieve)?;
                 }
                 plan.keep_changed(window);
             }
@@ -118,10 +123,15 @@ impl<F: File> Draft<F> {
 impl<'w, 'e, F: File> Saving<'w, 'e, F> {
     fn new(window: &'w Window<'e>, engine: &'w Engine, sink: Sink<'w, F>, plan: &'w Plan) -> Self {
         let places = plan.chunks.iter().enumerate().map(|(place, plan)| (plan.chunk, place));
+        let guarded = plan.chunks.iter().filter(|plan| plan.kind == CellKind::Guarded);
+        let is_helped = guarded.take(HELPED).count() == HELPED && os::processors() > 1;
+        let helper = is_helped.then(|| Helper::start().ok()).flatten();
+        let help = helper.map(|helper| (helper, sink.batch.another()));
         Self {
             window,
             engine,
             sink,
+            help,
             chunks: &plan.chunks,
             places: places.collect(),
             waiting: plan.chunks.iter().map(|_| Vec::new()).collect(),
@@ -139,7 +149,10 @@ impl<'w, 'e, F: File> Saving<'w, 'e, F> {
             self.done[place] = true;
             let plan = &self.chunks[place];
             match plan.kind {
-                CellKind::Guarded => self.save_chunk(place, plan)?,
+                CellKind::Guarded => match self.companion(place, &mut next) {
+                    Some(other) => self.save_both(plan, &self.chunks[other])?,
+                    None => self.save_chunk(place, plan)?,
+                },
                 CellKind::Tracked => self.save_tracked(place, plan)?,
             }
             self.look_at_stage()?;
@@ -172,17 +185,17 @@ impl<'w, 'e, F: File> Saving<'w, 'e, F> {
         for table in &plan.tables {
             match &table.bytes {
                 Some(bytes) => {
-                    self.sink.room().copy_from_slice(&bytes[..]);
-                    self.sink.take(table.page);
+                    self.sink.batch.room().copy_from_slice(&bytes[..]);
+                    self.sink.batch.take(table.page);
                 }
-                None if self.window.save_table(table.page, self.sink.room()) => {
-                    self.sink.take(table.page);
+                None if self.window.save_table(table.page, self.sink.batch.room()) => {
+                    self.sink.batch.take(table.page);
                 }
                 None => {
                     self.missed.insert(Unit::Table(table.page));
                 }
             }
-            if self.sink.is_full() {
+            if self.sink.batch.is_full() {
                 self.flush_own()?;
             }
         }
@@ -199,34 +212,63 @@ impl<'w, 'e, F: File> Saving<'w, 'e, F> {
             self.judge(chunk, sunk);
             return Ok(());
         }
-        if !self.copy_chunk(plan) {
-            self.sink.discard();
+        if !copy_chunk(self.window, plan, &mut self.sink.batch) {
             self.missed.insert(Unit::Chunk(chunk));
             return Ok(());
         }
-        let sunk = self.flush_own()?;
-        self.judge(chunk, sunk);
-        if self.engine.heat(chunk) >= HOT {
-            self.window.reopen(chunk);
+        let sunk = self.sink.flush()?;
+        self.count_own(plan, sunk);
+        Ok(())
+    }
+
+    /// The chunk that the second thread copies while the first one copies that at `place`: the next
+    /// one, if no writer was faster with either.
+    fn companion(&mut self, place: usize, next: &mut usize) -> Option<usize> {
+        self.help.as_ref()?;
+        let is_own = |place: &usize| {
+            self.chunks[*place].kind == CellKind::Guarded && self.waiting[*place].is_empty()
+        };
+        let other = Some(place).filter(is_own).and_then(|_| self.choose(next)).filter(is_own)?;
+        self.done[other] = true;
+        Some(other)
+    }
+
+    /// Saves two chunks, copied by a thread each.
+    fn save_both(&mut self, plan: &ChunkPlan, other: &ChunkPlan) -> Result<(), DraftError> {
+        let Some((helper, batch)) = &mut self.help else { return Ok(()) };
+        let (window, own) = (self.window, &mut self.sink.batch);
+        let mut theirs = false;
+        let copy_other = || theirs = copy_chunk(window, other, batch);
+        let mine = helper.both(copy_other, || copy_chunk(window, plan, own));
+        for (plan, copied) in [(plan, mine), (other, theirs)] {
+            if !copied {
+                self.missed.insert(Unit::Chunk(plan.chunk));
+            }
+        }
+        // A batch is empty if its chunk was not copied.
+        let mine = mine.then(|| self.sink.flush()).transpose()?;
+        let theirs = theirs.then(|| self.sink.flush_from(batch)).transpose()?;
+        for (plan, sunk) in [(plan, mine), (other, theirs)] {
+            sunk.into_iter().for_each(|sunk| self.count_own(plan, sunk));
         }
         Ok(())
     }
 
-    /// Copies a chunk's pages in use. `false`: a writer was faster.
-    fn copy_chunk(&mut self, plan: &ChunkPlan) -> bool {
-        let Some(frozen) = self.window.frozen_chunk(plan.chunk) else { return false };
-        for page in plan.pages() {
-            frozen.copy(page, self.sink.room());
-            self.sink.take(page);
+    /// Counts a chunk that the saving thread has saved.
+    fn count_own(&mut self, plan: &ChunkPlan, sunk: Sunk) {
+        self.counts.by_thread += sunk.saved;
+        self.counts.differing += sunk.differing;
+        self.judge(plan.chunk, sunk);
+        if self.engine.heat(plan.chunk) >= HOT {
+            self.window.reopen(plan.chunk);
         }
-        frozen.confirm()
     }
 
     fn take_staged_chunk(&mut self, plan: &ChunkPlan, staged: &Staged) {
         let bytes = self.window.stage().bytes(staged);
         for run in &plan.runs {
             let start = run.first.within_chunk() as usize * PAGE_SIZE;
-            self.sink.take_all(run.first, &bytes[start..start + run.byte_len()]);
+            self.sink.batch.take_all(run.first, &bytes[start..start + run.byte_len()]);
         }
     }
 
@@ -247,12 +289,12 @@ impl<'w, 'e, F: File> Saving<'w, 'e, F> {
                 self.give(unused);
             }
             if let Some(staged) = waiting.pop_if(|staged| first_page(staged.unit) == page) {
-                self.sink.room().copy_from_slice(self.window.stage().bytes(&staged));
+                self.sink.batch.room().copy_from_slice(self.window.stage().bytes(&staged));
                 self.give(staged);
-                self.sink.take(page);
+                self.sink.batch.take(page);
                 self.counts.by_barrier += 1;
-            } else if self.window.save_tracked(page, self.sink.room()) {
-                self.sink.take(page);
+            } else if self.window.save_tracked(page, self.sink.batch.room()) {
+                self.sink.batch.take(page);
                 self.counts.by_thread += 1;
             } else {
                 self.missed.insert(Unit::Tracked(page));
@@ -338,7 +380,7 @@ impl<'w, 'e, F: File> Saving<'w, 'e, F> {
                 self.judge(chunk, sunk);
             }
             (Unit::Table(page) | Unit::Tracked(page), _) => {
-                self.sink.take_all(page, self.window.stage().bytes(staged));
+                self.sink.batch.take_all(page, self.window.stage().bytes(staged));
                 self.flush_staged()?;
             }
             (Unit::Chunk(_), None) => {}
@@ -356,6 +398,21 @@ impl<'w, 'e, F: File> Saving<'w, 'e, F> {
             self.give(staged);
         }
     }
+}
+
+/// Copies a chunk's pages in use. `false`: a writer was faster, and the batch is empty. Allocates
+/// nothing.
+fn copy_chunk<F: File>(window: &Window<'_>, plan: &ChunkPlan, batch: &mut Batch<'_, F>) -> bool {
+    let Some(frozen) = window.frozen_chunk(plan.chunk) else { return false };
+    for page in plan.pages() {
+        frozen.copy(page, batch.room());
+        batch.take(page);
+    }
+    let is_confirmed = frozen.confirm();
+    if !is_confirmed {
+        batch.discard();
+    }
+    is_confirmed
 }
 
 fn first_page(unit: Unit) -> PageIndex {

@@ -38,7 +38,13 @@ impl<'a, F: File> Sieve<'a, F> {
     /// A sieve for pages with digests of that seed. Without a snapshot before all pages but zero
     /// ones are new.
     pub(super) fn new(parent: Option<&'a Chain<F>>, seed: u64) -> Self {
-        Self { parent, seed, chunk: None, before: Vec::new() }
+        let before = Vec::with_capacity(PAGES_PER_CHUNK as usize);
+        Self { parent, seed, chunk: None, before }
+    }
+
+    /// Another one for the same.
+    pub(super) fn another(&self) -> Self {
+        Self::new(self.parent, self.seed)
     }
 
     /// Compares a page's bytes.

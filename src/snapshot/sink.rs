@@ -1,4 +1,4 @@
-//! Where frozen pages go: past the sieve, and together into the segment.
+//! Where frozen pages go: past the sieve into a batch, and together into the segment.
 
 use crate::base::{CHUNK_SIZE, ChunkIndex, PAGE_SIZE, PageIndex, PageRun};
 use crate::cow::Saves;
@@ -6,10 +6,20 @@ use crate::image::{IndexEntry, SegmentWriter, WriteError};
 use crate::os::File;
 use crate::snapshot::sieve::Sieve;
 
-/// Pages on their way into a segment.
+/// Pages that wait together at most.
+const PAGES: usize = CHUNK_SIZE / PAGE_SIZE;
+
+/// Where pages go.
 #[derive(Debug)]
 pub(super) struct Sink<'a, F> {
     pub(super) writer: SegmentWriter<F>,
+    /// The saving thread's own.
+    pub(super) batch: Batch<'a, F>,
+}
+
+/// Pages on their way into a segment. Taking them allocates nothing.
+#[derive(Debug)]
+pub(super) struct Batch<'a, F> {
     pub(super) sieve: Sieve<'a, F>,
     saves: Saves,
     /// Pages that wait to be written together, a chunk's size at most, with room for one more.
@@ -29,20 +39,24 @@ pub(super) struct Sunk {
     pub(super) differing: u64,
 }
 
-impl<'a, F: File> Sink<'a, F> {
-    pub(super) fn new(writer: SegmentWriter<F>, sieve: Sieve<'a, F>, saves: Saves) -> Self {
+impl<'a, F: File> Batch<'a, F> {
+    pub(super) fn new(sieve: Sieve<'a, F>, saves: Saves) -> Self {
         Self {
-            writer,
             sieve,
             saves,
-            entries: Vec::new(),
+            entries: Vec::with_capacity(PAGES + 1),
             bytes: vec![0; CHUNK_SIZE + PAGE_SIZE],
-            zeros: Vec::new(),
+            zeros: Vec::with_capacity(PAGES + 1),
             differing: 0,
         }
     }
 
-    /// Where the next page's bytes go, before [`Sink::take`].
+    /// Another, as empty as this one was at first.
+    pub(super) fn another(&self) -> Self {
+        Self::new(self.sieve.another(), self.saves)
+    }
+
+    /// Where the next page's bytes go, before [`Batch::take`].
     pub(super) fn room(&mut self) -> &mut [u8] {
         let start = self.entries.len() * PAGE_SIZE;
         &mut self.bytes[start..start + PAGE_SIZE]
@@ -72,31 +86,9 @@ impl<'a, F: File> Sink<'a, F> {
         }
     }
 
-    /// States that those pages of a chunk are zero which the snapshot before has, and `is_in_use`
-    /// does not want any more.
-    pub(super) fn state_dropped(
-        &mut self,
-        chunk: ChunkIndex,
-        is_in_use: impl Fn(PageIndex) -> bool,
-    ) {
-        for run in self.sieve.dropped(chunk, is_in_use) {
-            self.writer.state_zero(run);
-        }
-    }
-
     /// Whether no more than the room is left.
     pub(super) fn is_full(&self) -> bool {
-        self.entries.len() == CHUNK_SIZE / PAGE_SIZE
-    }
-
-    /// Writes what waits.
-    pub(super) fn flush(&mut self) -> Result<Sunk, WriteError> {
-        let len = self.entries.len();
-        let written = self.writer.write(&self.entries, &self.bytes[..len * PAGE_SIZE]);
-        self.zeros.drain(..).for_each(|zero| self.writer.state_zero(zero));
-        self.entries.clear();
-        let differing = std::mem::take(&mut self.differing);
-        written.map(|()| Sunk { saved: len as u64, differing })
+        self.entries.len() == PAGES
     }
 
     /// Forgets what waits: it was not frozen state.
@@ -105,4 +97,44 @@ impl<'a, F: File> Sink<'a, F> {
         self.zeros.clear();
         self.differing = 0;
     }
+}
+
+impl<'a, F: File> Sink<'a, F> {
+    pub(super) fn new(writer: SegmentWriter<F>, sieve: Sieve<'a, F>, saves: Saves) -> Self {
+        Self { writer, batch: Batch::new(sieve, saves) }
+    }
+
+    /// States that those pages of a chunk are zero which the snapshot before has, and `is_in_use`
+    /// does not want any more.
+    pub(super) fn state_dropped(
+        &mut self,
+        chunk: ChunkIndex,
+        is_in_use: impl Fn(PageIndex) -> bool,
+    ) {
+        for run in self.batch.sieve.dropped(chunk, is_in_use) {
+            self.writer.state_zero(run);
+        }
+    }
+
+    /// Writes what waits.
+    pub(super) fn flush(&mut self) -> Result<Sunk, WriteError> {
+        write(&mut self.writer, &mut self.batch)
+    }
+
+    /// Writes what waits in a batch of somebody else's.
+    pub(super) fn flush_from(&mut self, batch: &mut Batch<'a, F>) -> Result<Sunk, WriteError> {
+        write(&mut self.writer, batch)
+    }
+}
+
+fn write<F: File>(
+    writer: &mut SegmentWriter<F>,
+    batch: &mut Batch<'_, F>,
+) -> Result<Sunk, WriteError> {
+    let len = batch.entries.len();
+    let written = writer.write(&batch.entries, &batch.bytes[..len * PAGE_SIZE]);
+    batch.zeros.drain(..).for_each(|zero| writer.state_zero(zero));
+    batch.entries.clear();
+    let differing = std::mem::take(&mut batch.differing);
+    written.map(|()| Sunk { saved: len as u64, differing })
 }
