@@ -22,7 +22,10 @@ use crate::{
     base::{Digest, PAGE_SIZE, PageIndex, PageRun, RunSet, crc32, digest_seeded},
     os::{Dir, File},
 };
-use std::path::{Path, PathBuf};
+use std::{
+    ops::Range,
+    path::{Path, PathBuf},
+};
 
 /// A page of nothing.
 pub(super) static ZERO_PAGE: [u8; PAGE_SIZE] = [0; PAGE_SIZE];
@@ -121,6 +124,28 @@ impl<F: File> SegmentWriter<F> {
         };
         let runs = runs.to_vec();
         Ok(Self { file, path, header, runs, body, saved: Vec::new(), zeros: Vec::new() })
+    }
+
+    /// Says that most of these pages will be written: a full segment gets room for them at once.
+    ///
+    /// # Errors
+    /// [`WriteError`] if they are not of one of the segment's runs each.
+    pub fn expect<'a>(
+        &self,
+        runs: impl IntoIterator<Item = &'a PageRun>,
+    ) -> Result<(), WriteError> {
+        let Body::Placed(_) = self.body else { return Ok(()) };
+        let mut parts: Vec<Range<u64>> = Vec::new();
+        for run in runs {
+            let start = self.offset_of(run.first, run.count as usize)?;
+            let end = start + run.byte_len() as u64;
+            match parts.last_mut() {
+                Some(last) if last.end == start => last.end = end,
+                _ => parts.push(start..end),
+            }
+        }
+        self.file.reserve(&parts);
+        Ok(())
     }
 
     /// Writes consecutive pages from `first` on, all of one run. Those that are zero are not

@@ -81,6 +81,13 @@ pub trait File: Send + Sync {
     /// A full disk, a broken one; some of the bytes may have been written.
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
 
+    /// Says that most of these bytes will be written, so that room can be made for them at once.
+    /// Those that have not been when the file is synced read as zero and take no space. A hint,
+    /// which changes nothing else.
+    fn reserve(&self, parts: &[Range<u64>]) {
+        let _ = parts;
+    }
+
     /// Fills `bytes` with what the file has at `offset`.
     ///
     /// # Errors

@@ -3,20 +3,19 @@
 //! Invariants: the path is absolute, so a later `chdir` of the program changes nothing;
 //! descriptors are closed on exec; files are readable by their owner alone, since an image
 //! holds whatever the program had in memory.
-#![allow(
-    unsafe_code,
-    reason = "mapping files, lseek(SEEK_DATA), fallocate, renameat2, which std lacks"
-)]
+#![allow(unsafe_code, reason = "mapping files, lseek(SEEK_DATA), renameat2, which std lacks")]
 
 use super::{
-    behind::WriteBehind,
+    behind::{Behind, WriteBehind},
     copy::copy,
     dir::{Dir, File, FileBytes, PublishError, TEMPORARY_PREFIX},
+    room::{Room, make_room},
 };
 use std::{
     ffi::CString,
     fs, io,
     io::Write,
+    ops::Range,
     os::{
         fd::{AsFd, AsRawFd, BorrowedFd},
         unix::{
@@ -48,6 +47,8 @@ pub struct DiskDir {
 #[derive(Debug)]
 pub struct DiskFile {
     file: Arc<fs::File>,
+    /// That it was given ahead.
+    room: Room,
     /// Bytes that were written in large pieces.
     written: AtomicU64,
     /// Once they are many; `None`: the system gave no thread.
@@ -163,29 +164,17 @@ impl Dir for DiskDir {
 
 impl DiskFile {
     fn new(file: fs::File) -> Self {
-        Self { file: Arc::new(file), written: AtomicU64::new(0), behind: OnceLock::new() }
+        let (written, behind) = (AtomicU64::new(0), OnceLock::new());
+        Self { file: Arc::new(file), room: Room::default(), written, behind }
     }
 
     /// Counts what has been written, and now and then has the disk begin with it.
-    fn count(&self, bytes: u64) {
+    fn count(&self, bytes: u64, how: Behind) {
         let before = self.written.fetch_add(bytes, Relaxed);
         if before / BEHIND != (before + bytes) / BEHIND {
             let start = || WriteBehind::start(Arc::clone(&self.file)).ok();
-            self.behind.get_or_init(start).iter().for_each(WriteBehind::ask);
+            self.behind.get_or_init(start).iter().for_each(|behind| behind.ask(how));
         }
-    }
-
-    /// Has the file system choose the blocks at once, and not page by page. One that cannot do
-    /// that leaves it to the write, which then says what is wrong.
-    fn make_room(&self, offset: u64, len: usize) -> io::Result<()> {
-        let (Ok(offset), Ok(len)) = (i64::try_from(offset), i64::try_from(len)) else {
-            return Ok(());
-        };
-        let keep_size = libc::FALLOC_FL_KEEP_SIZE;
-        // SAFETY: a system call on an open descriptor; what it reserves reads as zero.
-        let made = unsafe { libc::fallocate(self.file.as_raw_fd(), keep_size, offset, len) };
-        let error = io::Error::last_os_error();
-        if made != 0 && error.kind() == io::ErrorKind::StorageFull { Err(error) } else { Ok(()) }
     }
 }
 
@@ -206,14 +195,21 @@ impl File for DiskFile {
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        if bytes.len() >= LARGE {
-            self.make_room(offset, bytes.len())?;
+        let len = bytes.len() as u64;
+        let place = offset..offset.saturating_add(len);
+        let how = if self.room.take(&place) { Behind::Medium } else { Behind::Queue };
+        if bytes.len() >= LARGE && how == Behind::Queue {
+            make_room(&self.file, &place)?;
         }
         self.file.write_all_at(bytes, offset)?;
         if bytes.len() >= LARGE {
-            self.count(bytes.len() as u64);
+            self.count(len, how);
         }
         Ok(())
+    }
+
+    fn reserve(&self, parts: &[Range<u64>]) {
+        self.room.reserve(&self.file, parts);
     }
 
     fn read_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
@@ -227,6 +223,7 @@ impl File for DiskFile {
         source_offset: u64,
         len: u64,
     ) -> io::Result<()> {
+        self.room.take(&(offset..offset.saturating_add(len)));
         copy(&self.file, offset, &source.file, source_offset, len)
     }
 
@@ -235,6 +232,10 @@ impl File for DiskFile {
     }
 
     fn sync(&self) -> io::Result<()> {
+        self.room.close(&self.file);
+        // Whoever is at it now may be told what went wrong in this one's place.
+        let behind = self.behind.get().into_iter().flatten();
+        behind.into_iter().try_for_each(WriteBehind::outcome)?;
         self.file.sync_all()
     }
 

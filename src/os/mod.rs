@@ -4,7 +4,7 @@
 //! - `map`: address space and memory
 //! - `dir`: what the crate asks of a directory and its files, as traits
 //! - `disk`: the traits on a real directory; `copy`: how its files are copied; `behind`: how they
-//!   get to the disk while they grow
+//!   get to the disk while they grow, `room`: into what room
 //! - `sim`: the traits in memory, with faults and crashes
 //! - `lock`: one owner for a heap's directory
 //! - `silent`: threads that allocate nothing
@@ -24,6 +24,7 @@ pub mod map;
 mod maps;
 mod real;
 mod restart;
+mod room;
 pub mod segv;
 pub mod signals;
 mod silent;

@@ -96,6 +96,7 @@ impl<F: File> Draft<F> {
         let result = made.map_err(DraftError::from).and_then(|mut plan| {
             let saves = if info.parent.is_some() { Saves::Changed } else { Saves::All };
             let writer = SegmentWriter::create(dir, &info, &plan.runs)?;
+            writer.expect(plan.chunks.iter().flat_map(|plan| &plan.runs))?;
             let sieve = Sieve::new(parent, info.identity.digest_seed());
             let mut sink = Sink::new(writer, sieve, saves);
             if saves == Saves::Changed {
