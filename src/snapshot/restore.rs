@@ -7,12 +7,13 @@
 use crate::arena::Arena;
 use crate::base::{CELL_SIZE, CellIndex, PAGE_SIZE, PAGES_PER_CELL, PageIndex, PageRun, RunSet};
 use crate::image::{Chain, InForce, Layout, SegmentError};
-use crate::os::{DiskFile, File, map};
+use crate::os::{self, DiskFile, File, Helper, map};
 use crate::snapshot::load::{Loaded, load};
 use std::io;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::ptr;
+use std::sync::{Mutex, PoisonError};
 
 /// Runs of a delta's pages from this length on are mapped; shorter ones are copied.
 const MAP_PAGES: usize = 16;
@@ -20,6 +21,9 @@ const MAP_PAGES: usize = 16;
 const MAPPINGS: usize = 8192;
 /// Runs from this length on that deltas made zero get fresh memory; shorter ones are cleared.
 const RENEW_PAGES: u32 = 64;
+
+/// From so many copied pages on a second thread copies half of them.
+const HELPED: usize = 64;
 
 /// How a snapshot's pages come back.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -38,6 +42,8 @@ pub struct Prepared<F> {
     /// Pages that were compressed.
     decoded: Vec<u8>,
     loaded: Option<Loaded>,
+    /// Copies half of the pages that are copied.
+    helper: Option<Mutex<Helper>>,
 }
 
 /// Where a run of an image goes: whole cells, and how their memory comes to be.
@@ -49,6 +55,8 @@ pub struct Placement {
     pub cells: u32,
     run: PageRun,
     steps: Vec<Step>,
+    /// To be done after all steps, in any order: each has a page of its own.
+    copies: Vec<Copied>,
 }
 
 /// A thing to be done to a cell's memory, which is fresh at first.
@@ -60,9 +68,14 @@ enum Step {
     Renew(PageRun),
     /// Clear a page.
     Clear(PageIndex),
-    /// Copy a page from a segment's file.
-    Copy(InForce),
-    /// Copy a page that has been decoded.
+}
+
+/// A page that is copied.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Copied {
+    /// From a segment's file.
+    Saved(InForce),
+    /// From what has been decoded.
     Decoded(PageIndex, usize),
 }
 
@@ -112,7 +125,10 @@ impl<F: File> Prepared<F> {
             let runs: Vec<PageRun> = placements.iter().map(|placement| placement.run).collect();
             loaded = Some(load(&chain, &runs, watch)?);
         }
-        Ok(Self { chain, placements, decoded, loaded })
+        let copies = placements.iter().map(|placement| placement.copies.len()).sum::<usize>();
+        let is_helped = copies >= HELPED && os::processors() > 1;
+        let helper = is_helped.then(|| Helper::start().ok().map(Mutex::new)).flatten();
+        Ok(Self { chain, placements, decoded, loaded, helper })
     }
 
     /// Where the runs go.
@@ -151,16 +167,31 @@ impl Prepared<DiskFile> {
             // SAFETY: as above.
             return unsafe { loaded.move_to(number, start) };
         }
-        placement.steps.iter().try_for_each(|step| {
+        for &step in &placement.steps {
             // SAFETY: as above; a placement's steps stay within its cells.
-            unsafe { self.take_step(*step, arena.base()) }
-        })
+            unsafe { self.take_step(step, arena.base())? };
+        }
+        let copy = |pages: &[Copied]| {
+            for &page in pages {
+                // SAFETY: as above.
+                unsafe { self.copy(page, arena.base()) };
+            }
+        };
+        match &self.helper {
+            Some(helper) if placement.copies.len() >= HELPED => {
+                let (theirs, mine) = placement.copies.split_at(placement.copies.len() / 2);
+                let mut helper = helper.lock().unwrap_or_else(PoisonError::into_inner);
+                helper.both(|| copy(theirs), || copy(mine));
+            }
+            _ => copy(&placement.copies),
+        }
+        Ok(())
     }
 
     /// # Safety
     /// As for [`Prepared::place`].
     unsafe fn take_step(&self, step: Step, base: usize) -> io::Result<()> {
-        let (page, source): (PageIndex, &[u8]) = match step {
+        match step {
             Step::Map { run, segment, offset } => {
                 let (start, len) = (base + run.first.offset(), run.byte_len());
                 let file = self.chain.segments()[segment].file().as_fd();
@@ -172,19 +203,34 @@ impl Prepared<DiskFile> {
                 // SAFETY: as above.
                 return unsafe { map::renew(start, len) };
             }
-            Step::Clear(page) => (page, &[0; PAGE_SIZE]),
-            Step::Copy(found) => {
+            // SAFETY: as above.
+            Step::Clear(page) => unsafe { fill(page, base, &[0; PAGE_SIZE]) },
+        }
+        Ok(())
+    }
+
+    /// # Safety
+    /// As for [`Prepared::place`]; the page's memory is there.
+    unsafe fn copy(&self, page: Copied, base: usize) {
+        let (page, source): (PageIndex, &[u8]) = match page {
+            Copied::Saved(found) => {
                 let reader = &self.chain.segments()[found.segment];
                 (found.page, reader.raw_page(found.place).map_or(&[], |bytes| &bytes[..]))
             }
-            Step::Decoded(page, at) => (page, &self.decoded[at..at + PAGE_SIZE]),
+            Copied::Decoded(page, at) => (page, &self.decoded[at..at + PAGE_SIZE]),
         };
-        let target: *mut u8 = ptr::with_exposed_provenance_mut(base + page.offset());
-        // SAFETY: a page of cells that have just got memory, and that are nobody's; the source is
-        // a page, and lies elsewhere.
-        unsafe { ptr::copy_nonoverlapping(source.as_ptr(), target, source.len()) };
-        Ok(())
+        // SAFETY: says the caller.
+        unsafe { fill(page, base, source) };
     }
+}
+
+/// # Safety
+/// The page lies in cells that have memory and that nobody else has a hold of. `source` has at most
+/// a page's length, and lies elsewhere.
+unsafe fn fill(page: PageIndex, base: usize, source: &[u8]) {
+    let target: *mut u8 = ptr::with_exposed_provenance_mut(base + page.offset());
+    // SAFETY: says the caller.
+    unsafe { ptr::copy_nonoverlapping(source.as_ptr(), target, source.len()) };
 }
 
 /// Where the runs of a snapshot go; no steps yet.
@@ -200,7 +246,7 @@ fn place_runs<F: File>(chain: &Chain<F>) -> Result<Vec<Placement>, PlaceError> {
             return Err(PlaceError::Misplaced { path, run });
         }
         next_free = first.0 + cells;
-        placements.push(Placement { first, cells, run, steps: Vec::new() });
+        placements.push(Placement { first, cells, run, steps: Vec::new(), copies: Vec::new() });
     }
     Ok(placements)
 }
@@ -278,10 +324,10 @@ fn lay_over<F: File>(
                 let run = PageRun { first: first.page, count };
                 placement.steps.push(Step::Map { run, segment: first.segment, offset });
             }
-            Some(_) => placement.steps.extend(run.iter().copied().map(Step::Copy)),
+            Some(_) => placement.copies.extend(run.iter().copied().map(Copied::Saved)),
             None => {
                 for &page in &run {
-                    placement.steps.push(Step::Decoded(page.page, decoded.len()));
+                    placement.copies.push(Copied::Decoded(page.page, decoded.len()));
                     decoded.extend_from_slice(pages.read(page)?);
                 }
             }
