@@ -20,8 +20,8 @@ use stillheap::image::{
 use stillheap::os::Dir;
 use stillheap::os::sim::{SimDir, SimFile};
 use stillheap::snapshot::{Policy, SaveError, Store, host_of};
+use twox_hash::XxHash3_128;
 use world::Pages;
-use xxhash_rust::xxh3::xxh3_128;
 
 /// Commits end with opening the new segment, so that the next one can build on it: these calls
 /// may fail.
@@ -258,7 +258,7 @@ impl Whole {
         let chain = Chain::open(dir, manifest, snapshot).map_err(|error| error.to_string())?;
         let digest = |reader: &Arc<SegmentReader<SimFile>>| {
             let name = reader.path().file_name().expect("a name").to_string_lossy();
-            xxh3_128(&dir.get(&name).unwrap_or_default())
+            XxHash3_128::oneshot(&dir.get(&name).unwrap_or_default())
         };
         let key = (snapshot.number, chain.segments().iter().map(digest).collect());
         if self.0.contains(&key) {
