@@ -27,6 +27,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// Bytes that a packed segment gets room for at once, if it may become as long: enough for what is
+/// usual. A short one needs none.
+const PACKED_ROOM: u64 = 16 << 20;
+
 /// A page of nothing.
 pub(super) static ZERO_PAGE: [u8; PAGE_SIZE] = [0; PAGE_SIZE];
 
@@ -126,7 +130,8 @@ impl<F: File> SegmentWriter<F> {
         Ok(Self { file, path, header, runs, body, saved: Vec::new(), zeros: Vec::new() })
     }
 
-    /// Says that most of these pages will be written: a full segment gets room for them at once.
+    /// Says that of these pages most will be written, in a packed segment some: room is made for
+    /// them, or for the first of them, at once.
     ///
     /// # Errors
     /// [`WriteError`] if they are not of one of the segment's runs each.
@@ -134,7 +139,14 @@ impl<F: File> SegmentWriter<F> {
         &self,
         runs: impl IntoIterator<Item = &'a PageRun>,
     ) -> Result<(), WriteError> {
-        let Body::Placed(_) = self.body else { return Ok(()) };
+        if let Body::Packed(_) = self.body {
+            let most = runs.into_iter().map(|run| run.byte_len() as u64).sum::<u64>();
+            if most >= PACKED_ROOM / 4 {
+                let room = DATA_OFFSET..DATA_OFFSET + most.min(PACKED_ROOM);
+                self.file.reserve(std::slice::from_ref(&room));
+            }
+            return Ok(());
+        }
         let mut parts: Vec<Range<u64>> = Vec::new();
         for run in runs {
             let start = self.offset_of(run.first, run.count as usize)?;

@@ -34,7 +34,10 @@ use std::{
 /// then takes half the time, and seldom long.
 const LARGE: usize = 64 << 10;
 
-/// A file that grows beyond this is written to the disk meanwhile, after each so many bytes.
+/// A file is written to the disk while it grows, after each so many bytes: a short one, ...
+const EARLY: u64 = 4 << 20;
+
+/// ... and one that is longer than this.
 const BEHIND: u64 = 32 << 20;
 
 /// A directory of the file system.
@@ -49,7 +52,7 @@ pub struct DiskFile {
     file: Arc<fs::File>,
     /// That it was given ahead.
     room: Room,
-    /// Bytes that were written in large pieces.
+    /// Bytes that were written.
     written: AtomicU64,
     /// Once they are many; `None`: the system gave no thread.
     behind: OnceLock<Option<WriteBehind>>,
@@ -171,7 +174,8 @@ impl DiskFile {
     /// Counts what has been written, and now and then has the disk begin with it.
     fn count(&self, bytes: u64, how: Behind) {
         let before = self.written.fetch_add(bytes, Relaxed);
-        if before / BEHIND != (before + bytes) / BEHIND {
+        let step = if before < BEHIND { EARLY } else { BEHIND };
+        if before / step != (before + bytes) / step {
             let start = || WriteBehind::start(Arc::clone(&self.file)).ok();
             self.behind.get_or_init(start).iter().for_each(|behind| behind.ask(how));
         }
@@ -202,9 +206,7 @@ impl File for DiskFile {
             make_room(&self.file, &place)?;
         }
         self.file.write_all_at(bytes, offset)?;
-        if bytes.len() >= LARGE {
-            self.count(len, how);
-        }
+        self.count(len, how);
         Ok(())
     }
 
