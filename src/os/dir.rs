@@ -83,7 +83,7 @@ pub trait File: Send + Sync {
 
     /// Says that most of these bytes will be written, so that room can be made for them at once.
     /// Those that have not been when the file is synced read as zero and take no space. A hint,
-    /// which changes nothing else.
+    /// for a new file, once; it changes nothing else.
     fn reserve(&self, parts: &[Range<u64>]) {
         let _ = parts;
     }

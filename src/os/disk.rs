@@ -34,11 +34,11 @@ use std::{
 /// then takes half the time, and seldom long.
 const LARGE: usize = 64 << 10;
 
-/// A file is written to the disk while it grows, after each so many bytes: a short one, ...
-const EARLY: u64 = 4 << 20;
-
-/// ... and one that is longer than this.
+/// While it grows, a file is written to the disk after each so many bytes.
 const BEHIND: u64 = 32 << 20;
+
+/// Its first [`BEHIND`] bytes are written after each so many.
+const EARLY: u64 = 4 << 20;
 
 /// A directory of the file system.
 #[derive(Debug, Clone)]
@@ -236,8 +236,9 @@ impl File for DiskFile {
     fn sync(&self) -> io::Result<()> {
         self.room.close(&self.file);
         // Whoever is at it now may be told what went wrong in this one's place.
-        let behind = self.behind.get().into_iter().flatten();
-        behind.into_iter().try_for_each(WriteBehind::outcome)?;
+        if let Some(Some(behind)) = self.behind.get() {
+            behind.outcome()?;
+        }
         self.file.sync_all()
     }
 
