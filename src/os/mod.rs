@@ -42,4 +42,4 @@ pub use real::Real;
 pub use restart::restart_once;
 pub use signals::SignalsBlocked;
 pub use silent::Helper;
-pub use thread::{ExitHook, at_fork, in_background, in_two, processors, random_u64, thread_id};
+pub use thread::{ExitHook, at_fork, in_background, in_two, random_u64, thread_id};

@@ -5,7 +5,7 @@
 //! a few pages more for them then.
 #![allow(unsafe_code, reason = "calls pthread functions, and lends a closure to a thread")]
 
-use crate::os::SignalsBlocked;
+use super::{signals::SignalsBlocked, thread::processors};
 use std::{
     ffi::c_void,
     fmt, io,
@@ -116,11 +116,14 @@ impl fmt::Debug for Job {
 }
 
 impl Helper {
-    /// Starts the thread.
-    ///
-    /// # Errors
-    /// If the system gives none.
-    pub fn start() -> io::Result<Self> {
+    /// Starts the thread, if there is so much to do that it is worth that. `None` also with one
+    /// processor, or if the system gives no thread.
+    #[must_use]
+    pub fn start_if(is_worth_it: bool) -> Option<Self> {
+        if is_worth_it && processors() > 1 { Self::start().ok() } else { None }
+    }
+
+    fn start() -> io::Result<Self> {
         let asked = Arc::new(Asked::default());
         Ok(Self { _thread: SilentThread::start(&asked)?, asked })
     }

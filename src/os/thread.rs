@@ -69,7 +69,7 @@ pub fn thread_id() -> u32 {
 
 /// How many processors the calling thread may use. Allocates nothing.
 #[must_use]
-pub fn processors() -> u32 {
+pub(super) fn processors() -> u32 {
     let mut set = std::mem::MaybeUninit::<libc::cpu_set_t>::zeroed();
     let len = size_of::<libc::cpu_set_t>();
     // SAFETY: writes at most as many bytes as the set has.

@@ -7,7 +7,7 @@
 use crate::arena::Arena;
 use crate::base::{CELL_SIZE, CellIndex, PAGE_SIZE, PAGES_PER_CELL, PageIndex, PageRun, RunSet};
 use crate::image::{Chain, InForce, Layout, SegmentError};
-use crate::os::{self, DiskFile, File, Helper, map};
+use crate::os::{DiskFile, File, Helper, map};
 use crate::snapshot::load::{Loaded, load};
 use std::io;
 use std::os::fd::AsFd;
@@ -126,8 +126,7 @@ impl<F: File> Prepared<F> {
             loaded = Some(load(&chain, &runs, watch)?);
         }
         let copies = placements.iter().map(|placement| placement.copies.len()).sum::<usize>();
-        let is_helped = copies >= HELPED && os::processors() > 1;
-        let helper = is_helped.then(|| Helper::start().ok().map(Mutex::new)).flatten();
+        let helper = Helper::start_if(copies >= HELPED).map(Mutex::new);
         Ok(Self { chain, placements, decoded, loaded, helper })
     }
 
@@ -196,17 +195,19 @@ impl Prepared<DiskFile> {
                 let (start, len) = (base + run.first.offset(), run.byte_len());
                 let file = self.chain.segments()[segment].file().as_fd();
                 // SAFETY: the cells are nobody's, says the caller, and the file stays as it is.
-                return unsafe { map::map_file(start, len, file, offset) };
+                unsafe { map::map_file(start, len, file, offset) }
             }
             Step::Renew(run) => {
                 let (start, len) = (base + run.first.offset(), run.byte_len());
                 // SAFETY: as above.
-                return unsafe { map::renew(start, len) };
+                unsafe { map::renew(start, len) }
             }
-            // SAFETY: as above.
-            Step::Clear(page) => unsafe { fill(page, base, &[0; PAGE_SIZE]) },
+            Step::Clear(page) => {
+                // SAFETY: as above.
+                unsafe { fill(page, base, &[0; PAGE_SIZE]) };
+                Ok(())
+            }
         }
-        Ok(())
     }
 
     /// # Safety

@@ -7,7 +7,7 @@
 use crate::base::{ChunkIndex, PAGE_SIZE, PageIndex};
 use crate::cow::{CellKind, Engine, Saves, Staged, Unit, Window};
 use crate::image::{Chain, SegmentInfo, SegmentWriter, WriteError};
-use crate::os::{self, Dir, File, Helper};
+use crate::os::{Dir, File, Helper};
 use crate::snapshot::check::{Unannounced, check_unsaved};
 use crate::snapshot::plan::{ChunkPlan, CopyMissing, PATIENCE, Plan};
 use crate::snapshot::sieve::Sieve;
@@ -96,7 +96,6 @@ impl<F: File> Draft<F> {
         let result = made.map_err(DraftError::from).and_then(|mut plan| {
             let saves = if info.parent.is_some() { Saves::Changed } else { Saves::All };
             let writer = SegmentWriter::create(dir, &info, &plan.runs)?;
-            writer.expect(plan.chunks.iter().flat_map(|plan| &plan.runs))?;
             let sieve = Sieve::new(parent, info.identity.digest_seed());
             let mut sink = Sink::new(writer, sieve, saves);
             if saves == Saves::Changed {
@@ -106,6 +105,7 @@ impl<F: File> Draft<F> {
                 }
                 plan.keep_changed(window);
             }
+            sink.writer.expect(plan.chunks.iter().flat_map(|plan| &plan.runs))?;
             plan.sort_by_heat(|chunk| engine.heat(chunk));
             let mut saving = Saving::new(window, engine, sink, &plan);
             saving.counts.in_use = plan.pages;
@@ -125,8 +125,7 @@ impl<'w, 'e, F: File> Saving<'w, 'e, F> {
     fn new(window: &'w Window<'e>, engine: &'w Engine, sink: Sink<'w, F>, plan: &'w Plan) -> Self {
         let places = plan.chunks.iter().enumerate().map(|(place, plan)| (plan.chunk, place));
         let guarded = plan.chunks.iter().filter(|plan| plan.kind == CellKind::Guarded);
-        let is_helped = guarded.take(HELPED).count() == HELPED && os::processors() > 1;
-        let helper = is_helped.then(|| Helper::start().ok()).flatten();
+        let helper = Helper::start_if(guarded.take(HELPED).count() == HELPED);
         let help = helper.map(|helper| (helper, sink.batch.another()));
         Self {
             window,
