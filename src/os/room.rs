@@ -57,9 +57,10 @@ impl Room {
         state.reserved.contains_all(run)
     }
 
-    /// Gives back what has not been written.
+    /// Gives back what has not been written; nobody may be writing.
     pub(super) fn close(&self, file: &File) {
         let State { reserved, written } = mem::take(&mut *self.lock());
+        give_back_behind(file, &reserved);
         let mut gaps: Vec<PageRun> = reserved.without(&RunSet::of(written)).iter().collect();
         gaps.sort_unstable_by_key(|gap| std::cmp::Reverse(gap.count));
         gaps.into_iter().take(GAPS).for_each(|gap| give_back(file, gap));
@@ -99,6 +100,16 @@ fn give_back(file: &File, run: PageRun) {
     let _ = allocate(file, mode, &bytes_of(run));
 }
 
+/// Gives back what lies behind the file's end: there ext4 makes no holes, but cuts it off when the
+/// file gets the length that it has.
+fn give_back_behind(file: &File, reserved: &RunSet) {
+    let Ok(len) = file.metadata().map(|metadata| metadata.len()) else { return };
+    if reserved.iter().any(|run| bytes_of(run).end > len) {
+        // If that is refused, as above.
+        let _ = file.set_len(len);
+    }
+}
+
 fn allocate(file: &File, mode: i32, bytes: &Range<u64>) -> io::Result<()> {
     let too_long = |_| io::ErrorKind::InvalidInput;
     let start = i64::try_from(bytes.start).map_err(too_long)?;
@@ -128,6 +139,20 @@ mod tests {
 
     fn mib(at: u64) -> Range<u64> {
         at * MIB..(at + 1) * MIB
+    }
+
+    #[test]
+    fn what_lies_behind_the_end_is_given_back() {
+        let file = tempfile::tempfile().unwrap();
+        let room = Room::default();
+        room.reserve(&file, std::slice::from_ref(&(0..16 * MIB)));
+        file.write_all_at(&[1; 5000], 0).unwrap();
+        room.take(&(0..5000));
+        room.close(&file);
+        file.sync_all().unwrap();
+        let metadata = file.metadata().unwrap();
+        assert_eq!(metadata.len(), 5000);
+        assert!(metadata.blocks() * 512 <= MIB, "{} blocks", metadata.blocks());
     }
 
     #[test]
