@@ -1,13 +1,28 @@
 //! Notes the compiler's version for the schema: the layout of std's types and of
-//! `repr(Rust)` enums is a matter between a compiler and itself.
+//! `repr(Rust)` enums is a matter between a compiler and itself. And says where the C library's
+//! functions can be interposed (`cfg(interposed)`; see `src/runtime/calls`).
 
+use std::env;
 use std::process::Command;
 
 fn main() {
-    let rustc = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned());
+    println!("cargo::rustc-check-cfg=cfg(interposed)");
+    if is_interposed() {
+        println!("cargo::rustc-cfg=interposed");
+    }
+    let rustc = env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned());
     println!("cargo::rerun-if-env-changed=RUSTC");
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rustc-env=STILLHEAP_COMPILER={}", version(&rustc));
+}
+
+/// Nothing is where programs are linked statically or have another C library than glibc, nor
+/// under a fuzzer, whose sanitizers call the C library before instrumented code can run.
+fn is_interposed() -> bool {
+    let value = |name: &str| env::var(format!("CARGO_CFG_{name}")).ok();
+    let is_static =
+        value("TARGET_FEATURE").is_some_and(|all| all.split(',').any(|one| one == "crt-static"));
+    value("TARGET_ENV").is_some_and(|env| env == "gnu") && !is_static && value("FUZZING").is_none()
 }
 
 /// The first line of `rustc -vV`, the commit and the host: enough to tell two compilers apart.

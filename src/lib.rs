@@ -12,6 +12,14 @@
 //! Layers, from the ground up; each may import only from those before it that
 //! `tests/tidy.rs` lists for it.
 
+#![cfg_attr(
+    not(interposed),
+    allow(
+        dead_code,
+        reason = "what serves system calls serves none where they are not interposed"
+    )
+)]
+
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64", target_endian = "little")))]
 compile_error!("stillheap supports 64-bit little-endian Linux only");
 

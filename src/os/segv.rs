@@ -77,7 +77,7 @@ pub fn set_chain(action: &libc::sigaction) {
 /// # Safety
 /// As for `sigaction`.
 unsafe fn real_sigaction(new: *const libc::sigaction, old: *mut libc::sigaction) -> io::Result<()> {
-    #[cfg(all(target_env = "gnu", not(target_feature = "crt-static")))]
+    #[cfg(interposed)]
     let call = {
         type Call =
             unsafe extern "C" fn(c_int, *const libc::sigaction, *mut libc::sigaction) -> c_int;
@@ -85,7 +85,7 @@ unsafe fn real_sigaction(new: *const libc::sigaction, old: *mut libc::sigaction)
         // SAFETY: the function of that name has that type.
         unsafe { std::mem::transmute::<*mut (), Call>(REAL.address()) }
     };
-    #[cfg(not(all(target_env = "gnu", not(target_feature = "crt-static"))))]
+    #[cfg(not(interposed))]
     let call = libc::sigaction;
     // SAFETY: passed on from the caller.
     match unsafe { call(libc::SIGSEGV, new, old) } {

@@ -14,7 +14,7 @@
 //! | up to 64 KiB | the kernel writes to a *shadow* (`shadow`), the thread copies it |
 //! | more, from a file, pipe or stream | made writable; again if a freeze came in between |
 //! | more, with `O_DIRECT`, or from FUSE or 9p | a shadow with a mapping of its own |
-//! | more, from anything else | the same; from devices at most 1 MiB at a time |
+//! | more, from anything else | the same; from `/dev/zero` and its kin 1 MiB at most |
 //! | an `ioctl`'s argument that no table knows | it and 2 MiB behind it are made writable |
 //! | a stream's buffer (`setvbuf`) | the C library takes one of its own |
 //!
@@ -63,16 +63,16 @@
 //! A function that this C library does not have yet, since it is an older one, fails with
 //! `ENOSYS`, as std and others expect of older kernels.
 
-#[cfg(all(target_env = "gnu", not(target_feature = "crt-static"), not(fuzzing)))]
+#[cfg(interposed)]
 mod functions;
 mod seam;
 mod shadow;
 
-#[cfg(all(target_env = "gnu", not(target_feature = "crt-static"), not(fuzzing)))]
+#[cfg(interposed)]
 pub(super) use functions::look_up;
 pub use seam::touch;
 pub(crate) use shadow::BOUNCE;
 
 /// Nothing is defined, so nothing needs to be found.
-#[cfg(not(all(target_env = "gnu", not(target_feature = "crt-static"), not(fuzzing))))]
+#[cfg(not(interposed))]
 pub(super) fn look_up() {}

@@ -2,7 +2,7 @@
 #![allow(unsafe_code, reason = "defines functions of the C library")]
 
 use super::names::real;
-use super::transfers::{ODD_MAX, Origin};
+use super::transfers::Origin;
 use crate::runtime::calls::seam::{self, Exposure, Watch};
 use crate::runtime::calls::shadow::{self, SMALL, Shadows, TRIES, is_fault, retried};
 use libc::{c_int, c_ulong, iovec, off_t, off64_t, pid_t, ssize_t};
@@ -146,13 +146,12 @@ unsafe fn scattered(
     let mut scatter = unsafe { Scatter::new(parts, usize::try_from(count).unwrap_or(0)) };
     let is_large = scatter.exposed && scatter.len > SMALL;
     let origin = if is_large { Origin::of(fd) } else { Origin::Odd };
-    let most = match origin {
+    match origin {
         Origin::File => return filled_up(&scatter, call),
         Origin::Stream => return retried(|| scatter.touch(0), || call(parts, count, 0)),
-        Origin::Direct => usize::MAX,
-        Origin::Odd => ODD_MAX,
-    };
-    let Some(whole) = scatter.shadow(most) else { return call(parts, count, 0) };
+        Origin::Direct | Origin::Endless | Origin::Odd => {}
+    }
+    let Some(whole) = scatter.shadow(origin.most()) else { return call(parts, count, 0) };
     let result = call(&raw const whole, 1, 0);
     // SAFETY: the call is over, and has filled so much.
     unsafe { scatter.deliver(usize::try_from(result).unwrap_or(0)) };

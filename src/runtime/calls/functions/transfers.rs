@@ -8,8 +8,10 @@ use crate::runtime::calls::shadow::{SMALL, Shadows, TRIES, is_fault, retried};
 use libc::{c_int, c_void, off_t, off64_t, size_t, socklen_t, ssize_t};
 use std::mem::MaybeUninit;
 
-/// The most that is transferred with one call from what is no file, pipe or stream.
-pub(super) const ODD_MAX: usize = 1 << 20;
+/// The most that is transferred with one call from what has as much as anybody asks for.
+const ENDLESS_MAX: usize = 1 << 20;
+/// The number of the driver of `/dev/zero`, `/dev/urandom` and their kin.
+const MEMORY_DEVICES: u32 = 1;
 
 /// What reading large amounts from a descriptor is like.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -22,7 +24,10 @@ pub(super) enum Origin {
     /// The device writes to the memory itself, at any time during the call, and no freeze
     /// notices that.
     Direct,
-    /// Anything else: what cannot be delivered may be lost.
+    /// A device that has as much as is asked for, and may give less.
+    Endless,
+    /// Anything else: what cannot be delivered may be lost. Who asks for less than the caller may
+    /// be refused (`/dev/fuse` wants room for its largest message).
     Odd,
 }
 
@@ -34,13 +39,21 @@ impl Origin {
             return Self::Stream;
         }
         // SAFETY: zeros, or what the kernel has written.
-        match unsafe { stat.assume_init() }.st_mode & libc::S_IFMT {
+        let stat = unsafe { stat.assume_init() };
+        match stat.st_mode & libc::S_IFMT {
             libc::S_IFREG | libc::S_IFBLK if is_direct(fd) => Self::Direct,
             libc::S_IFREG | libc::S_IFBLK => Self::File,
             libc::S_IFIFO => Self::Stream,
             libc::S_IFSOCK if is_stream(fd) => Self::Stream,
+            libc::S_IFCHR if libc::major(stat.st_rdev) == MEMORY_DEVICES => Self::Endless,
             _ => Self::Odd,
         }
+    }
+
+    /// The most that is read with one call, by way of a shadow: that takes memory for what the
+    /// kernel writes to it.
+    pub(super) fn most(self) -> usize {
+        if self == Self::Endless { ENDLESS_MAX } else { usize::MAX }
     }
 }
 
@@ -72,8 +85,6 @@ fn is_stream(fd: c_int) -> bool {
 /// How a call wants its bytes.
 #[derive(Clone, Copy, Default)]
 struct Manner {
-    /// All that it asks for must be taken with one call: it is a message.
-    whole: bool,
     /// It gives less only at the end, or if something fails.
     full: bool,
     /// It may say that it has written more than it has.
@@ -83,7 +94,7 @@ struct Manner {
 impl Manner {
     fn of_socket(flags: c_int) -> Self {
         let full = flags & libc::MSG_WAITALL != 0 && flags & libc::MSG_PEEK == 0;
-        Self { whole: true, full, boasts: flags & libc::MSG_TRUNC != 0 }
+        Self { full, boasts: flags & libc::MSG_TRUNC != 0 }
     }
 }
 
@@ -114,10 +125,9 @@ unsafe fn transfer(
         Origin::Stream => {
             return retried(|| seam::touch_range(buf.addr(), len), || call(buf, len, 0));
         }
-        Origin::Direct | Origin::Odd => {}
+        Origin::Direct | Origin::Endless | Origin::Odd => {}
     }
-    let most = if manner.whole || origin == Origin::Direct { len } else { ODD_MAX };
-    let len = len.min(most);
+    let len = len.min(origin.most());
     let mut shadows = Shadows::new();
     let place = if manner.boasts {
         // SAFETY: the caller's buffer.
