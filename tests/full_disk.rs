@@ -42,8 +42,9 @@ fn fills_up(dir: &Path) {
     refused(&heap, 0);
     let there: Vec<u64> = heap.snapshots().iter().map(|snapshot| snapshot.number).collect();
     assert_eq!(there, [good.number]);
-    // Not verified before there is room: such a file system wants memory for a hole that is read
-    // through a mapping, and sends SIGBUS if there is none.
+    // Such a file system wants memory for a hole that is looked at through a mapping, and sends
+    // SIGBUS if there is none.
+    heap.verify(good.number).expect("it is whole while there is no room, too");
     fs::remove_file(filler).expect("the filler");
     let next = heap.snapshot().expect("a freeze").wait_durable().expect("room again");
     assert_eq!(next.number, good.number + 1);

@@ -172,3 +172,15 @@ fn a_sparse_segment_stays_sparse() {
     let error = again().verify().unwrap_err();
     assert!(matches!(error, SegmentError::Page { page: PageIndex(0), .. }), "{error}");
 }
+
+#[test]
+fn a_file_that_is_cut_short_under_its_reader_is_told() {
+    let (_holder, dir) = heap();
+    let chain = sound(&dir, &host()).chain;
+    let path = dir.path_of(&Manifest::load(&dir).unwrap().segments[1].file_name());
+    let len = fs::metadata(&path).unwrap().len();
+    fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(PAGE_SIZE as u64).unwrap();
+    let error = chain.verify().unwrap_err();
+    let SegmentError::Length { expected, found, .. } = error else { panic!("{error}") };
+    assert_eq!((expected, found), (len, PAGE_SIZE as u64));
+}

@@ -128,8 +128,9 @@ impl Engine {
     fn open_blocked(&self, chunk: ChunkIndex) {
         let is_hasty = self.in_haste.load(Relaxed) && !self.is_window_open();
         if self.is_file_backed(chunk) && !is_hasty {
-            // Not inside the latch, where a freeze would wait for the disk.
-            map::fetch(self.chunk_address(chunk), CHUNK_SIZE);
+            // Not inside the latch, where a freeze would wait for the disk. What cannot be read
+            // ends who looks at it, which this does not.
+            let _ = map::fetch(self.chunk_address(chunk), CHUNK_SIZE);
         }
         let mut waited = 0;
         loop {

@@ -13,7 +13,10 @@ use super::{
     identity::{Identity, Mismatch},
     names::{MANIFEST_NAME, SegmentKind, SegmentNumber},
 };
-use crate::os::{Dir, File, PublishError};
+use crate::{
+    base::PAGE_SIZE,
+    os::{Dir, File, PublishError},
+};
 use std::{collections::BTreeSet, io, path::PathBuf};
 
 /// What a heap's directory holds.
@@ -152,10 +155,18 @@ impl Manifest {
     /// # Errors
     /// [`ManifestError`].
     pub fn load<D: Dir>(dir: &D) -> Result<Self, ManifestError> {
-        let bytes = dir
-            .open(MANIFEST_NAME)
-            .and_then(|file| file.view())
-            .map_err(|source| ManifestError::Io { path: dir.path_of(MANIFEST_NAME), source })?;
+        let unread = |source| ManifestError::Io { path: dir.path_of(MANIFEST_NAME), source };
+        let file = dir.open(MANIFEST_NAME).map_err(unread)?;
+        let bytes = file.view().map_err(unread)?;
+        let fetch = |end: u64| {
+            let part = 0..end.min(bytes.len() as u64);
+            let why = |error| file.first_unread(&part).map_or(error, |(_, error)| error);
+            bytes.fetch(&part).map_err(why).map_err(unread)
+        };
+        // The length first: a file of another one may be of any length.
+        fetch(PAGE_SIZE as u64)?;
+        Self::check_start(&bytes)?;
+        fetch(u64::MAX)?;
         Self::decode(&bytes)
     }
 

@@ -81,17 +81,23 @@ impl Manifest {
         check(counts, "snapshots", 84, "one that is not set aside", "none")?;
         Ok(Self { identity, next_snapshot, next_segment, segments, snapshots })
     }
+
+    /// Checks the first bytes, and the length of all. Gives the format's version.
+    pub(super) fn check_start(bytes: &[u8]) -> Result<u32, ManifestError> {
+        let mut decoder = Decoder::new(bytes);
+        let magic = decoder.array::<8>("magic")?;
+        check(magic == MAGIC, "magic", 0, MAGIC.escape_ascii(), magic.escape_ascii())?;
+        let version = decoder.u32("format version")?;
+        decoder.expect_u32("reserved", 0)?;
+        decoder.expect_u64("length", bytes.len() as u64)?;
+        Ok(version)
+    }
 }
 
 /// Checks what all versions have in common (magic, length, checksum), then the version, and
 /// returns the bytes without the checksum.
 fn check_envelope(bytes: &[u8]) -> Result<&[u8], ManifestError> {
-    let mut decoder = Decoder::new(bytes);
-    let magic = decoder.array::<8>("magic")?;
-    check(magic == MAGIC, "magic", 0, MAGIC.escape_ascii(), magic.escape_ascii())?;
-    let version = decoder.u32("format version")?;
-    decoder.expect_u32("reserved", 0)?;
-    decoder.expect_u64("length", bytes.len() as u64)?;
+    let version = Manifest::check_start(bytes)?;
     let Some((body, crc)) = bytes.split_last_chunk::<CRC_LEN>() else {
         return Err(Defect::new("length", 16, "room for a checksum", bytes.len()).into());
     };

@@ -116,14 +116,10 @@ impl<F: File> Chain<F> {
         if writer.copy_pages(source, first.place, batch.len())? {
             return Ok(());
         }
-        let mut entries: Vec<IndexEntry> = Vec::with_capacity(batch.len());
-        let mut bytes = Vec::with_capacity(batch.len() * PAGE_SIZE);
-        for &in_force in batch {
-            let index = self.segments()[in_force.segment].index();
-            let Some(entry) = index.get(in_force.place) else { continue };
-            bytes.extend_from_slice(pages.read(in_force).map_err(Box::new)?);
-            entries.push(entry);
-        }
+        let entries: Vec<IndexEntry> =
+            batch.iter().filter_map(|page| source.index().get(page.place)).collect();
+        let mut bytes = vec![0; batch.len() * PAGE_SIZE];
+        pages.read_into(batch, &mut bytes).map_err(Box::new)?;
         writer.write(&entries, &bytes)
     }
 }

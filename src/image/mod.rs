@@ -4,8 +4,8 @@
 //! - `identity`: which heap, at which base, on which machine
 //! - `manifest`, `manifest_bytes`: which segments make up which snapshots; the commit point
 //! - `header`, `extent`, `index`, `frame`, `compression`: the parts of a segment
-//! - `segment_info`, `segment_writer`, `packing`: a segment's way to the disk; `segment_reader`,
-//!   `by_frame`, `verify`, `segment_error`: and back
+//! - `segment_info`, `segment_writer`, `packing`: a segment's way to the disk; `segment_file`,
+//!   `segment_reader`, `by_frame`, `read_ahead`, `verify`, `segment_error`: and back
 //! - `chain`, `pages`: a snapshot's segments together; `merge`: several of them made one
 //! - `portable`: a snapshot as one file, and back
 //! - `choose`: the newest sound snapshot of a directory
@@ -31,7 +31,9 @@ mod names;
 mod packing;
 mod pages;
 mod portable;
+mod read_ahead;
 mod segment_error;
+mod segment_file;
 mod segment_info;
 mod segment_reader;
 mod segment_writer;

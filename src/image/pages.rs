@@ -5,7 +5,7 @@ use super::{
     chain::{Chain, InForce},
     frame::Slot,
     segment_error::SegmentError,
-    segment_reader::SegmentReader,
+    segment_reader::{FrameBuffer, SegmentReader},
 };
 use crate::{
     base::{PAGE_SIZE, crc32},
@@ -16,16 +16,17 @@ use crate::{
 #[derive(Debug)]
 pub struct Pages<'a, F> {
     chain: &'a Chain<F>,
-    /// The segment and frame that `decoded` holds.
+    /// The segment and frame that `frame` holds.
     kept: Option<(usize, u32)>,
-    decoded: Vec<u8>,
+    frame: FrameBuffer,
+    page: Vec<u8>,
 }
 
 impl<F: File> Chain<F> {
     /// A reader of this chain's pages.
     #[must_use]
     pub fn pages(&self) -> Pages<'_, F> {
-        Pages { chain: self, kept: None, decoded: Vec::new() }
+        Pages { chain: self, kept: None, frame: FrameBuffer::default(), page: Vec::new() }
     }
 }
 
@@ -33,11 +34,15 @@ impl<F: File> Pages<'_, F> {
     /// The bytes of a page that the chain has, verified.
     ///
     /// # Errors
-    /// If they are damaged.
+    /// If they cannot be read, or are damaged.
     pub fn read(&mut self, page: InForce) -> Result<&[u8], SegmentError> {
         let reader = &self.chain.segments()[page.segment];
-        let bytes: &[u8] = match reader.raw_page(page.place) {
-            Some(bytes) => bytes,
+        let bytes: &[u8] = match reader.offset_of(page.place) {
+            Some(offset) => {
+                self.page.resize(PAGE_SIZE, 0);
+                reader.read(offset, &mut self.page)?;
+                &self.page
+            }
             None => self.decoded(page)?,
         };
         check(reader, page, bytes)?;
@@ -53,8 +58,8 @@ impl<F: File> Pages<'_, F> {
             && offset(last).is_some_and(|at| offset(next) == Some(at + PAGE_SIZE as u64))
     }
 
-    /// Fills `target` with pages of which each [follows](Self::follows) the one before, verified.
-    /// They are read, not taken from a mapping: that costs no page faults.
+    /// Fills `target` with pages of one segment, verified: compressed ones, or such that each
+    /// [follows](Self::follows) the one before.
     ///
     /// # Errors
     /// If they cannot be read, or are damaged.
@@ -62,13 +67,12 @@ impl<F: File> Pages<'_, F> {
         let Some(&first) = run.first() else { return Ok(()) };
         let reader = &self.chain.segments()[first.segment];
         let Some(offset) = reader.offset_of(first.place) else {
-            target.copy_from_slice(self.read(first)?);
+            for (page, bytes) in run.iter().zip(target.chunks_exact_mut(PAGE_SIZE)) {
+                bytes.copy_from_slice(self.read(*page)?);
+            }
             return Ok(());
         };
-        reader
-            .file()
-            .read_at(offset, target)
-            .map_err(|source| SegmentError::Io { path: reader.path().to_owned(), source })?;
+        reader.read(offset, target)?;
         for (page, bytes) in run.iter().zip(target.chunks_exact(PAGE_SIZE)) {
             check(reader, *page, bytes)?;
         }
@@ -82,12 +86,12 @@ impl<F: File> Pages<'_, F> {
         if self.kept != key {
             self.kept = None;
             if let Some(frame) = reader.frames().get(slot.frame as usize) {
-                reader.frame_pages(frame, &mut self.decoded)?;
+                reader.frame_pages(frame, &mut self.frame)?;
             }
             self.kept = key;
         }
         let start = slot.slot as usize * PAGE_SIZE;
-        Ok(self.decoded.get(start..start + PAGE_SIZE).unwrap_or_default())
+        Ok(self.frame.decoded().get(start..start + PAGE_SIZE).unwrap_or_default())
     }
 }
 

@@ -15,6 +15,16 @@ pub enum SegmentError {
         /// What the system said.
         source: io::Error,
     },
+    /// A part of the file could not be read.
+    #[error("cannot read {} at offset {offset}: {source}", path.display())]
+    Unread {
+        /// The file.
+        path: PathBuf,
+        /// The page's, or the part's, in the file.
+        offset: u64,
+        /// What the system said.
+        source: io::Error,
+    },
     /// It is shorter or longer than it was.
     #[error("{}: length: expected {expected} bytes, found {found}", path.display())]
     Length {
@@ -108,6 +118,7 @@ impl SegmentError {
     pub fn is_unread(&self) -> bool {
         match self {
             Self::Io { source, .. } => source.kind() != io::ErrorKind::NotFound,
+            Self::Unread { .. } => true,
             _ => false,
         }
     }

@@ -5,7 +5,7 @@
 //! their files; the file is the one that the manifest's record means, of this heap.
 
 use super::{
-    codec::{Defect, check, part},
+    codec::{Defect, check},
     compression::{Codec, decompress},
     extent::{Extent, decode_runs, find, lay_out},
     frame::{Frame, PLACE_LEN, Slot, check_places, decode_frames},
@@ -14,28 +14,38 @@ use super::{
     index::{ENTRY_LEN, Index, Order},
     manifest::SegmentRecord,
     names::SegmentKind,
+    read_ahead::ReadAhead,
     segment_error::SegmentError,
+    segment_file::SegmentFile,
     segment_writer::ZERO_PAGE,
 };
 use crate::{
     base::{Crc32, PAGE_SIZE, PageIndex, PageRun, RunSet, crc32},
-    os::{Dir, File, FileBytes},
+    os::{Dir, File},
 };
-use std::{
-    borrow::Cow,
-    ops::Range,
-    path::{Path, PathBuf},
-};
+use std::{borrow::Cow, ops::Range, path::Path};
 
 /// Bytes of an index that are looked at together: whole entries, and well within the cache.
 const INDEX_PIECE: usize = 4096 * ENTRY_LEN;
 
+/// Memory for frames: as one lies in the file, and its pages.
+#[derive(Debug, Default)]
+pub struct FrameBuffer {
+    stored: Vec<u8>,
+    pages: Vec<u8>,
+}
+
+impl FrameBuffer {
+    /// The pages of the compressed frame that was asked for last.
+    pub(super) fn decoded(&self) -> &[u8] {
+        &self.pages
+    }
+}
+
 /// An open segment whose structure is sound.
 #[derive(Debug)]
 pub struct SegmentReader<F> {
-    file: F,
-    bytes: FileBytes,
-    path: PathBuf,
+    file: SegmentFile<F>,
     header: SegmentHeader,
     runs: Vec<PageRun>,
     extents: Vec<Extent>,
@@ -54,19 +64,16 @@ impl<F: File> SegmentReader<F> {
         record: &SegmentRecord,
         identity: &Identity,
     ) -> Result<Self, SegmentError> {
-        let (path, file, bytes) = view(dir, &record.file_name())?;
-        let header = decode_header(&bytes, &path, record.file_len)?;
+        let file = SegmentFile::open(dir, &record.file_name())?;
+        let header = decode_header(&file, record.file_len)?;
+        let path = || file.path().to_owned();
         identity
             .check_file(&header.identity)
-            .map_err(|mismatch| SegmentError::Mismatch { path: path.clone(), mismatch })?;
+            .map_err(|mismatch| SegmentError::Mismatch { path: path(), mismatch })?;
         check_record(&header, record)
-            .map_err(|defect| SegmentError::Defect { path: path.clone(), defect })?;
-        let (expected, found) = (record.header_crc, crc_of(&bytes));
-        if expected != found {
-            let part = "header, by the manifest,";
-            return Err(SegmentError::Checksum { path, part, offset: 0, expected, found });
-        }
-        Self::open_rest(path, file, bytes, header)
+            .map_err(|defect| SegmentError::Defect { path: path(), defect })?;
+        check_crc(&file, "header, by the manifest,", record.header_crc, crc_of(&file), 0)?;
+        Self::open_rest(file, header)
     }
 
     /// Opens a file that no manifest names, as the segment that it says it is; with the record
@@ -78,32 +85,26 @@ impl<F: File> SegmentReader<F> {
         dir: &D,
         name: &str,
     ) -> Result<(Self, SegmentRecord), SegmentError> {
-        let (path, file, bytes) = view(dir, name)?;
-        let header = decode_header(&bytes, &path, HEADER_LEN as u64)?;
+        let file = SegmentFile::open(dir, name)?;
+        let header = decode_header(&file, HEADER_LEN as u64)?;
         let SegmentHeader { number, kind, codec, file_len, .. } = header;
-        let record = SegmentRecord { number, kind, codec, file_len, header_crc: crc_of(&bytes) };
-        Ok((Self::open_rest(path, file, bytes, header)?, record))
+        let record = SegmentRecord { number, kind, codec, file_len, header_crc: crc_of(&file) };
+        Ok((Self::open_rest(file, header)?, record))
     }
 
     /// The rest of opening: whatever the header does not tell of itself.
-    fn open_rest(
-        path: PathBuf,
-        file: F,
-        bytes: FileBytes,
-        header: SegmentHeader,
-    ) -> Result<Self, SegmentError> {
-        check_length(&bytes, &path, &header)?;
-        let order = check_tables(&bytes, &path, &header)?;
-        let notes = bytes_in(&bytes, &(header.notes_offset..header.file_len));
-        check_crc(&path, "notes", header.notes_crc, crc32(notes), header.notes_offset)?;
-        order
-            .check()
-            .and_then(|()| read_tables(&bytes, &header))
-            .map(|(runs, extents, zeros, frames, tables)| {
-                let path = path.clone();
-                Self { file, bytes, path, header, runs, extents, zeros, frames, tables }
-            })
-            .map_err(|defect| SegmentError::Defect { path, defect })
+    fn open_rest(file: SegmentFile<F>, header: SegmentHeader) -> Result<Self, SegmentError> {
+        check_length(&file, &header)?;
+        file.fetch(&(header.tables_offset..header.file_len))?;
+        let order = check_tables(&file, &header)?;
+        let notes = file.part(&(header.notes_offset..header.file_len));
+        check_crc(&file, "notes", header.notes_crc, crc32(notes), header.notes_offset)?;
+        match order.check().and_then(|()| read_tables(&file, &header)) {
+            Ok((runs, extents, zeros, frames, tables)) => {
+                Ok(Self { file, header, runs, extents, zeros, frames, tables })
+            }
+            Err(defect) => Err(SegmentError::Defect { path: file.path().to_owned(), defect }),
+        }
     }
 
     /// What the segment says about itself.
@@ -164,24 +165,20 @@ impl<F: File> SegmentReader<F> {
         places.get(place).map(Slot::from_bytes)
     }
 
-    /// The bytes of a saved page that are not compressed.
-    pub fn raw_page(&self, place: usize) -> Option<&[u8; PAGE_SIZE]> {
-        let offset = self.offset_of(place)?;
-        self.part(&(offset..offset + PAGE_SIZE as u64)).first_chunk()
-    }
-
     /// The bytes of a saved page, unverified.
     ///
     /// # Errors
-    /// If they are compressed and cannot be decoded.
-    pub fn saved_page(&self, place: usize) -> Result<Cow<'_, [u8]>, SegmentError> {
-        if let Some(page) = self.raw_page(place) {
-            return Ok(Cow::Borrowed(page));
+    /// If they cannot be read, or are compressed and cannot be decoded.
+    pub fn saved_page(&self, place: usize) -> Result<Cow<'static, [u8]>, SegmentError> {
+        if let Some(offset) = self.offset_of(place) {
+            let mut page = vec![0; PAGE_SIZE];
+            self.read(offset, &mut page)?;
+            return Ok(Cow::Owned(page));
         }
         let slot = self.slot_of(place);
         let frame = slot.and_then(|slot| self.frames.get(slot.frame as usize));
         let (Some(slot), Some(frame)) = (slot, frame) else { return Ok(Cow::Borrowed(&ZERO_PAGE)) };
-        let mut buffer = Vec::new();
+        let mut buffer = FrameBuffer::default();
         let decoded = self.frame_pages(frame, &mut buffer)?;
         let start = slot.slot as usize * PAGE_SIZE;
         Ok(Cow::Owned(decoded[start..start + PAGE_SIZE].to_vec()))
@@ -190,8 +187,8 @@ impl<F: File> SegmentReader<F> {
     /// A page as the segment states it, unverified; `None` if it says nothing of it.
     ///
     /// # Errors
-    /// If it is compressed and cannot be decoded.
-    pub fn page(&self, page: PageIndex) -> Result<Option<Cow<'_, [u8]>>, SegmentError> {
+    /// As [`SegmentReader::saved_page`].
+    pub fn page(&self, page: PageIndex) -> Result<Option<Cow<'static, [u8]>>, SegmentError> {
         if let Some(place) = self.index().place_of(page) {
             return self.saved_page(place).map(Some);
         }
@@ -205,61 +202,86 @@ impl<F: File> SegmentReader<F> {
 
     /// The file.
     pub fn file(&self) -> &F {
-        &self.file
+        self.file.file()
     }
 
     /// The file's path.
     pub fn path(&self) -> &Path {
-        &self.path
+        self.file.path()
     }
 
     /// The pages of a frame: those of the file, or decoded into `buffer`. The bytes in the file
     /// are checked if they are compressed; raw pages are not.
     ///
     /// # Errors
-    /// If they are damaged, or this build has no decoder for them.
-    pub fn frame_pages<'a>(
-        &'a self,
+    /// If they cannot be read or are damaged, or this build has no decoder for them.
+    pub fn frame_pages<'b>(
+        &'b self,
         frame: &Frame,
-        buffer: &'a mut Vec<u8>,
-    ) -> Result<&'a [u8], SegmentError> {
-        let bytes = self.part(&(frame.offset..frame.offset + u64::from(frame.len)));
+        buffer: &'b mut FrameBuffer,
+    ) -> Result<&'b [u8], SegmentError> {
+        let FrameBuffer { stored, pages } = buffer;
+        let range = frame.offset..frame.offset + u64::from(frame.len);
         if frame.codec == Codec::Raw {
-            return Ok(bytes);
+            return self.file.bytes(&range, pages);
         }
+        let stored = self.file.bytes(&range, stored)?;
+        pages.resize(frame.decoded_len(), 0);
         let damaged = |reason| {
-            let (path, pages, offset) = (self.path.clone(), frame.pages, frame.offset);
+            let (path, pages, offset) = (self.path().to_owned(), frame.pages, frame.offset);
             SegmentError::Frame { path, pages, offset, reason }
         };
-        let (expected, found) = (frame.crc, crc32(bytes));
+        let (expected, found) = (frame.crc, crc32(stored));
         if found != expected {
             return Err(damaged(format!("expected CRC-32 {expected:#010x}, found {found:#010x}")));
         }
-        buffer.resize(frame.decoded_len(), 0);
-        decompress(frame.codec, bytes, buffer).map_err(|error| damaged(error.to_string()))?;
-        Ok(buffer)
+        decompress(frame.codec, stored, pages).map_err(|error| damaged(error.to_string()))?;
+        Ok(pages)
+    }
+
+    /// Fills `target` with the file's bytes from `offset` on.
+    ///
+    /// # Errors
+    /// If they cannot be read: from where on.
+    pub fn read(&self, offset: u64, target: &mut [u8]) -> Result<(), SegmentError> {
+        self.file.read(offset, target)
+    }
+
+    /// Reads pages' bytes in that are then looked at with [`mapped_page`](Self::mapped_page).
+    ///
+    /// # Errors
+    /// If they cannot be read: from where on.
+    pub fn fetch(&self, bytes: &Range<u64>) -> Result<(), SegmentError> {
+        self.file.fetch(bytes)
+    }
+
+    /// The bytes of a saved page that is not compressed, unverified, and without a system call:
+    /// who has not [fetched](Self::fetch) them may get SIGBUS.
+    pub fn mapped_page(&self, place: usize) -> Option<&[u8; PAGE_SIZE]> {
+        let offset = self.offset_of(place)?;
+        self.part(&(offset..offset + PAGE_SIZE as u64)).first_chunk()
+    }
+
+    /// A reader of the file's pages up to an end.
+    pub(super) fn read_ahead(&self, end: u64) -> ReadAhead<'_, F> {
+        ReadAhead::new(&self.file, end)
     }
 
     /// Bytes of the file. The checked layout keeps every part within it.
-    pub(super) fn part(&self, range: &Range<u64>) -> &[u8] {
-        bytes_in(&self.bytes, range)
+    fn part(&self, range: &Range<u64>) -> &[u8] {
+        self.file.part(range)
     }
-}
-
-/// Bytes of a file; none, if the range does not lie in it.
-fn bytes_in<'a>(bytes: &'a [u8], range: &Range<u64>) -> &'a [u8] {
-    part(bytes, range.start, range.end - range.start).unwrap_or_default()
 }
 
 type Parts = (Vec<PageRun>, Vec<Extent>, RunSet, Vec<Frame>, Tables);
 
 /// Reads the tables, which have the right checksum, and checks them against each other.
-fn read_tables(bytes: &[u8], header: &SegmentHeader) -> Result<Parts, Defect> {
+fn read_tables<F: File>(file: &SegmentFile<F>, header: &SegmentHeader) -> Result<Parts, Defect> {
     let Some(tables) = header.tables() else {
         let offset = header.tables_offset;
         return Err(Defect::new("tables", offset, "counts that fit the file", "others"));
     };
-    let table = |range: &Range<u64>| bytes_in(bytes, range);
+    let table = |range: &Range<u64>| file.part(range);
     let page_count = header.identity.page_count();
     let runs = decode_runs(table(&tables.runs), tables.runs.start, page_count)?;
     let zeros = decode_runs(table(&tables.zeros), tables.zeros.start, page_count)?;
@@ -288,20 +310,15 @@ fn read_tables(bytes: &[u8], header: &SegmentHeader) -> Result<Parts, Defect> {
     Ok((runs, extents, zeros, frames, tables))
 }
 
-/// A file's bytes.
-fn view<D: Dir>(dir: &D, name: &str) -> Result<(PathBuf, D::File, FileBytes), SegmentError> {
-    let path = dir.path_of(name);
-    match dir.open(name).and_then(|file| Ok((file.view()?, file))) {
-        Ok((bytes, file)) => Ok((path, file, bytes)),
-        Err(source) => Err(SegmentError::Io { path, source }),
-    }
-}
-
 /// `expected`: the file's length, for who finds that not even a header fits in it.
-fn decode_header(bytes: &[u8], path: &Path, expected: u64) -> Result<SegmentHeader, SegmentError> {
-    let path = || path.to_owned();
-    let Some(first) = bytes.first_chunk::<HEADER_LEN>() else {
-        return Err(SegmentError::Length { path: path(), expected, found: bytes.len() as u64 });
+fn decode_header<F: File>(
+    file: &SegmentFile<F>,
+    expected: u64,
+) -> Result<SegmentHeader, SegmentError> {
+    let path = || file.path().to_owned();
+    file.fetch(&(0..DATA_OFFSET))?;
+    let Some(first) = file.part(&(0..HEADER_LEN as u64)).first_chunk::<HEADER_LEN>() else {
+        return Err(SegmentError::Length { path: path(), expected, found: file.len() });
     };
     SegmentHeader::decode(first).map_err(|error| match error {
         HeaderError::Checksum { expected, found } => {
@@ -313,23 +330,27 @@ fn decode_header(bytes: &[u8], path: &Path, expected: u64) -> Result<SegmentHead
 }
 
 /// The checksum in the header.
-fn crc_of(bytes: &[u8]) -> u32 {
-    bytes.first_chunk().map_or(0, stored_crc)
+fn crc_of<F: File>(file: &SegmentFile<F>) -> u32 {
+    file.part(&(0..HEADER_LEN as u64)).first_chunk().map_or(0, stored_crc)
 }
 
 /// The whole file's length, and the zeros behind the header.
-fn check_length(bytes: &[u8], path: &Path, header: &SegmentHeader) -> Result<(), SegmentError> {
-    if header.file_len != bytes.len() as u64 {
-        let (expected, found) = (header.file_len, bytes.len() as u64);
-        return Err(SegmentError::Length { path: path.to_owned(), expected, found });
+fn check_length<F: File>(
+    file: &SegmentFile<F>,
+    header: &SegmentHeader,
+) -> Result<(), SegmentError> {
+    let path = || file.path().to_owned();
+    if header.file_len != file.len() {
+        let (expected, found) = (header.file_len, file.len());
+        return Err(SegmentError::Length { path: path(), expected, found });
     }
-    let padding = bytes.get(HEADER_LEN..PAGE_SIZE).unwrap_or_default();
+    let padding = file.part(&(HEADER_LEN as u64..DATA_OFFSET));
     // A slice's comparison is much faster than a loop over its bytes.
     if ZERO_PAGE.get(HEADER_LEN..) != Some(padding) {
         let at = padding.iter().position(|&byte| byte != 0).unwrap_or(0);
         let found = padding.get(at).copied().unwrap_or(0);
         let defect = Defect::new("padding", (HEADER_LEN + at) as u64, 0, found);
-        return Err(SegmentError::Defect { path: path.to_owned(), defect });
+        return Err(SegmentError::Defect { path: path(), defect });
     }
     Ok(())
 }
@@ -345,27 +366,25 @@ fn check_record(header: &SegmentHeader, record: &SegmentRecord) -> Result<(), De
 
 /// Checks the checksum of the tables, and looks at the order of the index, the largest of them, in
 /// the same pass: each piece is in the cache when it is looked at.
-fn check_tables(
-    bytes: &FileBytes,
-    path: &Path,
+fn check_tables<F: File>(
+    file: &SegmentFile<F>,
     header: &SegmentHeader,
 ) -> Result<Order, SegmentError> {
     let all = header.tables_offset..header.notes_offset;
-    bytes.fetch(&all);
     let end = header.tables().map_or(all.start, |tables| tables.index.end).min(all.end);
     let mut order = Order::new(all.start);
     let mut sum = Crc32::default();
-    for piece in bytes_in(bytes, &(all.start..end)).chunks(INDEX_PIECE) {
+    for piece in file.part(&(all.start..end)).chunks(INDEX_PIECE) {
         sum.add(piece);
         order.take(piece);
     }
-    sum.add(bytes_in(bytes, &(end..all.end)));
-    check_crc(path, "tables", header.tables_crc, sum.finish(), all.start)?;
+    sum.add(file.part(&(end..all.end)));
+    check_crc(file, "tables", header.tables_crc, sum.finish(), all.start)?;
     Ok(order)
 }
 
-fn check_crc(
-    path: &Path,
+fn check_crc<F: File>(
+    file: &SegmentFile<F>,
     part: &'static str,
     expected: u32,
     found: u32,
@@ -374,5 +393,6 @@ fn check_crc(
     if found == expected {
         return Ok(());
     }
-    Err(SegmentError::Checksum { path: path.to_owned(), part, offset, expected, found })
+    let path = file.path().to_owned();
+    Err(SegmentError::Checksum { path, part, offset, expected, found })
 }

@@ -5,8 +5,13 @@
 //! only these are read, so that the holes of a sparse file cost nothing.
 
 use super::{
-    by_frame::ByFrame, extent::Extent, header::Layout, segment_error::SegmentError,
-    segment_reader::SegmentReader, segment_writer::ZERO_PAGE,
+    by_frame::ByFrame,
+    extent::Extent,
+    header::Layout,
+    read_ahead::ReadAhead,
+    segment_error::SegmentError,
+    segment_reader::{FrameBuffer, SegmentReader},
+    segment_writer::ZERO_PAGE,
 };
 use crate::{
     base::{PAGE_SIZE, PageIndex, PageRun, crc32},
@@ -62,6 +67,8 @@ impl<F: File> SegmentReader<F> {
         &self,
         watch: &(dyn Fn(u64) -> bool + Sync),
     ) -> Result<Option<VerifyReport>, SegmentError> {
+        // The tables may have left memory since they were looked at.
+        self.fetch(&(self.header().tables_offset..self.header().file_len))?;
         match self.header().layout() {
             Layout::Placed => {
                 let pieces = cut(self.extents());
@@ -117,7 +124,7 @@ impl<F: File> SegmentReader<F> {
         frames: &Range<usize>,
     ) -> Result<VerifyReport, SegmentError> {
         let mut report = VerifyReport::default();
-        let mut buffer = Vec::new();
+        let mut buffer = FrameBuffer::default();
         for number in frames.clone() {
             let Some(frame) = self.frames().get(number) else { break };
             let pages = self.frame_pages(frame, &mut buffer)?;
@@ -143,12 +150,13 @@ impl<F: File> SegmentReader<F> {
     fn verify_piece(&self, piece: &Extent) -> Result<VerifyReport, SegmentError> {
         let pages = piece.run.pages();
         let mut report = VerifyReport::default();
+        let mut bytes = self.read_ahead(piece.offset + piece.run.byte_len() as u64);
         let mut zero_from = pages.start;
         for entry in self.index().within(&pages).iter() {
             let number = u64::from(entry.page.0);
-            report.add(self.verify_gap(piece, zero_from..number)?);
+            report.add(self.verify_gap(piece, zero_from..number, &mut bytes)?);
             let offset = piece.offset_of(entry.page);
-            let found = crc32(self.part(&(offset..offset + PAGE_SIZE as u64)));
+            let found = crc32(bytes.page(offset)?);
             if found != entry.crc {
                 let (path, page) = (self.path().to_owned(), entry.page);
                 return Err(SegmentError::Page { path, page, offset, expected: entry.crc, found });
@@ -156,12 +164,17 @@ impl<F: File> SegmentReader<F> {
             report.pages += 1;
             zero_from = number + 1;
         }
-        report.add(self.verify_gap(piece, zero_from..pages.end)?);
+        report.add(self.verify_gap(piece, zero_from..pages.end, &mut bytes)?);
         Ok(report)
     }
 
     /// Checks that the pages with these numbers are zero.
-    fn verify_gap(&self, piece: &Extent, pages: Range<u64>) -> Result<VerifyReport, SegmentError> {
+    fn verify_gap(
+        &self,
+        piece: &Extent,
+        pages: Range<u64>,
+        bytes: &mut ReadAhead<'_, F>,
+    ) -> Result<VerifyReport, SegmentError> {
         let count = pages.end - pages.start;
         let page_size = PAGE_SIZE as u64;
         let offset_of = |page: u64| piece.offset + (page - piece.run.pages().start) * page_size;
@@ -179,15 +192,20 @@ impl<F: File> SegmentReader<F> {
                     break;
                 }
             }
-            self.check_zero(page, offset_of(page))?;
+            self.check_zero(page, offset_of(page), bytes)?;
             report.zero_pages_read += 1;
             page += 1;
         }
         Ok(report)
     }
 
-    fn check_zero(&self, page: u64, offset: u64) -> Result<(), SegmentError> {
-        let bytes = self.part(&(offset..offset + PAGE_SIZE as u64));
+    fn check_zero(
+        &self,
+        page: u64,
+        offset: u64,
+        bytes: &mut ReadAhead<'_, F>,
+    ) -> Result<(), SegmentError> {
+        let bytes = bytes.page(offset)?;
         if *bytes == ZERO_PAGE {
             return Ok(());
         }

@@ -10,7 +10,7 @@
 use crate::base::PAGE_SIZE;
 use crate::os::map;
 use std::ops::{Deref, Range};
-use std::{io, path::PathBuf, sync::Arc};
+use std::{fmt, io, path::PathBuf, sync::Arc};
 
 /// Files that `publish` is still writing have names that start so.
 pub const TEMPORARY_PREFIX: &str = ".tmp";
@@ -100,6 +100,20 @@ pub trait File: Send + Sync {
         Ok(())
     }
 
+    /// The first page of a part that cannot be read, and why; `None`: all could be, now.
+    fn first_unread(&self, part: &Range<u64>) -> Option<(u64, io::Error)> {
+        let (mut page, mut offset) = ([0; PAGE_SIZE], part.start);
+        while offset < part.end {
+            let next = (offset / PAGE_SIZE as u64 + 1) * PAGE_SIZE as u64;
+            let count = usize::try_from(next.min(part.end) - offset).unwrap_or(PAGE_SIZE);
+            if let Err(error) = self.read_at(offset, &mut page[..count]) {
+                return Some((offset, error));
+            }
+            offset = next;
+        }
+        None
+    }
+
     /// Copies `len` bytes at `source_offset` of another file to `offset` of this one, within
     /// the kernel where the file system can. Holes of the source may come out as zeros that
     /// take space.
@@ -137,31 +151,50 @@ pub trait File: Send + Sync {
 }
 
 /// A file's bytes: mapped, or shared memory of the simulated disk.
-#[derive(Debug)]
 pub struct FileBytes(Holder);
 
-#[derive(Debug)]
 enum Holder {
     Mapped(memmap2::Mmap),
-    Shared(Arc<Vec<u8>>),
+    Shared(Arc<Vec<u8>>, Box<Fetched>),
 }
+
+/// What the simulated disk says when it is asked for a part.
+type Fetched = dyn Fn() -> io::Result<()> + Send + Sync;
 
 impl FileBytes {
     pub(super) fn mapped(map: memmap2::Mmap) -> Self {
         Self(Holder::Mapped(map))
     }
 
-    pub(super) fn shared(bytes: Arc<Vec<u8>>) -> Self {
-        Self(Holder::Shared(bytes))
+    pub(super) fn shared(bytes: Arc<Vec<u8>>, fetched: Box<Fetched>) -> Self {
+        Self(Holder::Shared(bytes, fetched))
+    }
+
+    /// No bytes: an empty file cannot be mapped.
+    pub(super) fn empty() -> Self {
+        Self::shared(Arc::default(), Box::new(|| Ok(())))
     }
 
     /// Reads a part in ahead of its use, if it is mapped: with one call, and not page by page.
-    pub fn fetch(&self, part: &Range<u64>) {
-        let Holder::Mapped(map) = &self.0 else { return };
+    ///
+    /// # Errors
+    /// If the system cannot give it: who looks at it gets SIGBUS.
+    pub fn fetch(&self, part: &Range<u64>) -> io::Result<()> {
+        let map = match &self.0 {
+            Holder::Mapped(map) => map,
+            Holder::Shared(_, fetched) => return fetched(),
+        };
         let clamp = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(map.len());
         let start = clamp(part.start) / PAGE_SIZE * PAGE_SIZE;
         let len = clamp(part.end).saturating_sub(start).next_multiple_of(PAGE_SIZE);
-        map::fetch(map.as_ptr().addr() + start, len);
+        map::fetch(map.as_ptr().addr() + start, len)
+    }
+}
+
+impl fmt::Debug for FileBytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = if matches!(self.0, Holder::Mapped(_)) { "mapped" } else { "shared" };
+        write!(f, "FileBytes({} bytes, {kind})", self.len())
     }
 }
 
@@ -171,7 +204,7 @@ impl Deref for FileBytes {
     fn deref(&self) -> &[u8] {
         match &self.0 {
             Holder::Mapped(map) => map,
-            Holder::Shared(bytes) => bytes,
+            Holder::Shared(bytes, _) => bytes,
         }
     }
 }

@@ -244,7 +244,7 @@ impl File for DiskFile {
 
     fn view(&self) -> io::Result<FileBytes> {
         if self.len()? == 0 {
-            return Ok(FileBytes::shared(Arc::default()));
+            return Ok(FileBytes::empty());
         }
         // SAFETY: heap files are written once, before anybody maps them, and only removed
         // afterwards (FORMAT.md, M5). Limit: another program that cuts a file short under

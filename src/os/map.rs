@@ -198,10 +198,23 @@ pub unsafe fn move_over_if_one(source: usize, len: usize, destination: usize) ->
 
 /// Reads a mapped file's pages in, so that who reads them next does not wait for the disk. A
 /// kernel that cannot do that (before 5.14) leaves it to the reads.
-pub fn fetch(start: usize, len: usize) {
+///
+/// # Errors
+/// If a read would raise SIGBUS: the disk does not give the page, the file ends before it, or a
+/// file system in memory is full and has a hole there.
+pub fn fetch(start: usize, len: usize) -> io::Result<()> {
+    let at = ptr::without_provenance_mut(start);
     // SAFETY: changes no contents.
-    let _ =
-        unsafe { libc::madvise(ptr::without_provenance_mut(start), len, libc::MADV_POPULATE_READ) };
+    if unsafe { libc::madvise(at, len, libc::MADV_POPULATE_READ) } == 0 {
+        return Ok(());
+    }
+    let error = io::Error::last_os_error();
+    match error.raw_os_error() {
+        // "Bad address" would be said of the caller's.
+        Some(libc::EFAULT) => Err(io::Error::other("its pages cannot be had in memory")),
+        Some(libc::EHWPOISON) => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Whether anything is mapped in all of a range; `true` also if the system does not say.

@@ -17,6 +17,7 @@ mod restore;
 mod save;
 mod sieve;
 mod sink;
+mod sources;
 mod store;
 
 pub use check::Unannounced;

@@ -9,7 +9,9 @@ use crate::base::{CELL_SIZE, CellIndex, PAGE_SIZE, PAGES_PER_CELL, PageIndex, Pa
 use crate::image::{Chain, InForce, Layout, SegmentError};
 use crate::os::{DiskFile, File, Helper, map};
 use crate::snapshot::load::{Loaded, load};
+use crate::snapshot::sources::Sources;
 use std::io;
+use std::ops::Range;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::ptr;
@@ -21,7 +23,6 @@ const MAP_PAGES: usize = 16;
 const MAPPINGS: usize = 8192;
 /// Runs from this length on that deltas made zero get fresh memory; shorter ones are cleared.
 const RENEW_PAGES: u32 = 64;
-
 /// From so many copied pages on a second thread copies half of them.
 const HELPED: usize = 64;
 
@@ -216,7 +217,7 @@ impl Prepared<DiskFile> {
         let (page, source): (PageIndex, &[u8]) = match page {
             Copied::Saved(found) => {
                 let reader = &self.chain.segments()[found.segment];
-                (found.page, reader.raw_page(found.place).map_or(&[], |bytes| &bytes[..]))
+                (found.page, reader.mapped_page(found.place).map_or(&[], |bytes| &bytes[..]))
             }
             Copied::Decoded(page, at) => (page, &self.decoded[at..at + PAGE_SIZE]),
         };
@@ -273,7 +274,7 @@ impl Placement {
     fn clear(
         &mut self,
         hidden: PageRun,
-        places: std::ops::Range<usize>,
+        places: Range<usize>,
         page: impl Fn(usize) -> Option<PageIndex>,
     ) {
         if hidden.count >= RENEW_PAGES {
@@ -292,6 +293,7 @@ fn lay_over<F: File>(
 ) -> Result<(), PlaceError> {
     let offset = |page: &InForce| chain.segments()[page.segment].offset_of(page.place);
     let mut pages = chain.pages();
+    let mut sources = Sources::new(chain);
     let mut mappings = 0;
     let mut number = 0;
     let mut rest = chain.in_force(1, chain.segments().len().max(1)).peekable();
@@ -325,7 +327,10 @@ fn lay_over<F: File>(
                 let run = PageRun { first: first.page, count };
                 placement.steps.push(Step::Map { run, segment: first.segment, offset });
             }
-            Some(_) => placement.copies.extend(run.iter().copied().map(Copied::Saved)),
+            Some(offset) => {
+                sources.add(first.segment, offset, run.len())?;
+                placement.copies.extend(run.iter().copied().map(Copied::Saved));
+            }
             None => {
                 for &page in &run {
                     placement.copies.push(Copied::Decoded(page.page, decoded.len()));
@@ -334,5 +339,5 @@ fn lay_over<F: File>(
             }
         }
     }
-    Ok(())
+    Ok(sources.fetch()?)
 }

@@ -25,7 +25,7 @@ use world::Pages;
 
 /// Commits end with opening the new segment, so that the next one can build on it: these calls
 /// may fail.
-pub(crate) const CALLS_AFTERWARDS: u64 = 2;
+pub(crate) const CALLS_AFTERWARDS: u64 = 4;
 
 /// Snapshots, by their numbers, and whether each is set aside.
 pub(crate) type List = Vec<(u64, bool)>;

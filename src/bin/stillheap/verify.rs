@@ -135,7 +135,8 @@ impl Damage {
                 let (page, offset) = (Some(page.0), Some(*offset));
                 (path, Self { page, offset, expected: crc(*expected), found: crc(*found), ..plain })
             }
-            SegmentError::Frame { path, offset, .. } => {
+            SegmentError::Frame { path, offset, .. }
+            | SegmentError::Unread { path, offset, .. } => {
                 (path, Self { offset: Some(*offset), ..plain })
             }
             SegmentError::Hole { path, page, offset, found } => {

@@ -42,6 +42,13 @@ impl Disk {
         }
     }
 
+    /// A part of a file is fetched: a call like another, but if it is the one that fails, what is
+    /// read instead fails, as it would on a disk.
+    pub(super) fn fetch(&mut self) -> io::Result<()> {
+        let number = self.calls;
+        self.call().inspect_err(|_| self.calls = number)
+    }
+
     pub(super) fn make(&mut self, op: Op) {
         self.state.apply(&op);
         Arc::make_mut(&mut self.log).push(op);

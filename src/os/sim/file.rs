@@ -74,7 +74,9 @@ impl File for SimFile {
     fn view(&self) -> io::Result<FileBytes> {
         let mut disk = lock(&self.disk);
         disk.call()?;
-        Ok(FileBytes::shared(disk.state.bytes(self.id)))
+        let asked = Arc::clone(&self.disk);
+        let fetched = move || lock(&asked).fetch();
+        Ok(FileBytes::shared(disk.state.bytes(self.id), Box::new(fetched)))
     }
 
     fn next_data(&self, offset: u64) -> io::Result<Option<u64>> {
