@@ -1,6 +1,6 @@
-//! A disk that cannot give a page, here and there in all of a heap's files: however the heap is opened, it is
-//! refused with an error that names the file and the place. Nobody ends by SIGBUS, and no older
-//! snapshot is taken for it. Where nothing can be mounted, this is not run.
+//! A disk that cannot give a page, here and there in all of a heap's files: however the heap is
+//! opened, it is refused with an error that names the file and the place. Nobody ends by SIGBUS,
+//! and no older snapshot is taken for it. Where nothing can be mounted, this is not run.
 
 mod bad_disk_support;
 mod support;
