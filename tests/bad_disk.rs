@@ -133,6 +133,26 @@ fn is_told_of_pages(folder: &Path) {
     assert!(told[0] > 12 && told[1] > 3 && told[2] > 8, "{told:?}");
 }
 
+/// Its file is cut short behind its back, which is what a disk that fails later comes to.
+fn loses_its_file(dir: &Path) {
+    let heap = HEAP.open(dir, options(dir)).expect("the heap");
+    let blobs: Root<Blobs> = heap.root("blobs").expect("a root");
+    let file = fs::OpenOptions::new().write(true).open(dir.join("0000000001.full"));
+    file.and_then(|file| file.set_len(PAGE_SIZE as u64)).expect("a shorter file");
+    let sum: usize =
+        blobs.read(|blobs| blobs.iter().flatten().map(|&byte| usize::from(byte)).sum());
+    panic!("{sum} was read");
+}
+
+fn what_is_lost_while_it_is_mapped_is_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let dir = folder.path().join("raw");
+    print!("{}", support::run_until_killed("makes_a_heap", &dir));
+    let text = support::run_failing("loses_its_file", &dir);
+    assert!(text.contains("stillheap: the system cannot give the heap's memory at 0x"), "{text}");
+    assert!(text.contains("stillheap verify"), "{text}");
+}
+
 fn an_unreadable_page_is_told_and_ends_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
     for name in ["raw", "packed"] {
@@ -143,11 +163,18 @@ fn an_unreadable_page_is_told_and_ends_nothing() {
 }
 
 fn main() {
-    if support::plays(&[("makes_a_heap", makes_a_heap), (SERVES, serves)]) {
+    if support::plays(&[
+        ("makes_a_heap", makes_a_heap),
+        ("loses_its_file", loses_its_file),
+        (SERVES, serves),
+    ]) {
         return;
     }
-    support::run_all(&[(
-        "an_unreadable_page_is_told_and_ends_nothing",
-        an_unreadable_page_is_told_and_ends_nothing,
-    )]);
+    support::run_all(&[
+        ("what_is_lost_while_it_is_mapped_is_told", what_is_lost_while_it_is_mapped_is_told),
+        (
+            "an_unreadable_page_is_told_and_ends_nothing",
+            an_unreadable_page_is_told_and_ends_nothing,
+        ),
+    ]);
 }

@@ -12,6 +12,7 @@
 //! - `thread`, `futex`, `errno`, `maps`, `restart`, `fatal`: what their names say
 
 mod behind;
+pub mod bus;
 mod copy;
 mod dir;
 mod disk;

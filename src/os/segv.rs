@@ -18,7 +18,7 @@ pub type WriteFaultHandler = fn(usize) -> bool;
 static HANDLER: AtomicPtr<()> = AtomicPtr::new(ptr::null_mut());
 /// The action to which everything else is passed on: the one before ours, or what the program
 /// has set since.
-static CHAIN: Chain = Chain::new();
+static CHAIN: Action = Action::new();
 static INSTALLED: AtomicBool = AtomicBool::new(false);
 
 /// Has `handler` called for refused writes; all other faults go to who was there before. A second
@@ -97,19 +97,19 @@ unsafe fn real_sigaction(new: *const libc::sigaction, old: *mut libc::sigaction)
 const WORDS: usize = size_of::<libc::sigaction>() / 8;
 static_assertions::const_assert_eq!(WORDS * 8, size_of::<libc::sigaction>());
 
-/// An action that handlers read while a thread changes it: a sequence lock.
-struct Chain {
+/// A signal's action that handlers read while a thread changes it: a sequence lock.
+pub(super) struct Action {
     /// Odd while it is being changed.
     version: AtomicU64,
     words: [AtomicU64; WORDS],
 }
 
-impl Chain {
-    const fn new() -> Self {
+impl Action {
+    pub(super) const fn new() -> Self {
         Self { version: AtomicU64::new(0), words: [const { AtomicU64::new(0) }; WORDS] }
     }
 
-    fn set(&self, action: &libc::sigaction) {
+    pub(super) fn set(&self, action: &libc::sigaction) {
         // A handler that came in between would wait for this very thread.
         let _blocked = SignalsBlocked::new();
         let from: *const u64 = ptr::from_ref(action).cast();
@@ -125,7 +125,7 @@ impl Chain {
         self.version.fetch_add(1, Ordering::Release);
     }
 
-    fn get(&self) -> libc::sigaction {
+    pub(super) fn get(&self) -> libc::sigaction {
         loop {
             let before = self.version.load(Ordering::Acquire);
             let words: [u64; WORDS] =

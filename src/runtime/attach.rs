@@ -9,6 +9,7 @@ use crate::heap::{AdoptError, CellRun, RootRecord};
 use crate::image::{Choice, ChooseError, SegmentError, SegmentNumber, Sound, Wish, choose_as};
 use crate::os::{DiskDir, DiskFile};
 use crate::runtime::directory::SnapshotInfo;
+use crate::runtime::faults;
 use crate::runtime::open::cell_runs;
 use crate::runtime::process::Process;
 use crate::runtime::root_slot::stored_schema;
@@ -67,6 +68,7 @@ impl ProcessHeap {
         let path = path.as_ref();
         let process = self.installed()?;
         let mut claim = process.opened.claim().map_err(|path| OpenError::AlreadyOpen { path })?;
+        faults::tell_lost_memory().map_err(OpenError::System)?;
         let directory = |source| OpenError::Directory { path: path.to_owned(), source };
         let dir = DiskDir::open(path).map_err(directory)?;
         let (verified, upper) = (HashSet::new(), Upper::default());

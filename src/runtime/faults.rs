@@ -1,7 +1,7 @@
 //! Faults and announcements: what `open` sets up so that writes are noticed from then on.
 
 use crate::cow::Fault;
-use crate::os::{self, SignalsBlocked, segv, signals};
+use crate::os::{self, SignalsBlocked, bus, segv, signals};
 use crate::runtime::Options;
 use crate::runtime::process::{self, Process};
 use std::io;
@@ -12,6 +12,15 @@ use std::io;
 /// If the system does not take a signal handler.
 pub(super) fn catch() -> io::Result<()> {
     segv::install(on_write_fault)
+}
+
+/// Has the process end with a message if the system cannot give what is mapped: to be called
+/// before a snapshot is.
+///
+/// # Errors
+/// As [`catch`].
+pub(super) fn tell_lost_memory() -> io::Result<()> {
+    bus::install(on_lost_memory)
 }
 
 /// Begins to heed announcements: to be called before an image's tables come in, for what is
@@ -51,6 +60,20 @@ fn on_write_fault(address: usize) -> bool {
                 " was not announced: only `Tracked::write` and the like may change such memory\n",
             ])
         }
+    }
+}
+
+/// Runs in the signal handler.
+fn on_lost_memory(address: usize) {
+    let Some(process) = process::get() else { return };
+    if process.heap.arena().addresses().contains(&address) {
+        let mut digits = [0; 16];
+        os::fatal(&[
+            "stillheap: the system cannot give the heap's memory at 0x",
+            os::hex(address, &mut digits),
+            ": the disk does not give that page of the snapshot, or its file was cut short, or \
+             memory has failed. `stillheap verify` names the file and the place\n",
+        ])
     }
 }
 

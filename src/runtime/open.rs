@@ -118,7 +118,7 @@ impl ProcessHeap {
         let mut claim = process.opened.claim().map_err(|path| OpenError::AlreadyOpen { path })?;
         // A fork of a process that had not opened a heap may open one of its own.
         process.opened.set_forked(false);
-        faults::catch().map_err(OpenError::System)?;
+        faults::catch().and_then(|()| faults::tell_lost_memory()).map_err(OpenError::System)?;
         faults::engage(process);
         let (dir, lock) = open_directory(path, options.create)?;
         let host = host_of(process.heap.arena());
