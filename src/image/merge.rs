@@ -75,7 +75,7 @@ impl<F: File> Chain<F> {
         for in_force in self.in_force(range.start, range.end) {
             // Runs may touch, and what is written with one call lies in one of them.
             let begins_run = runs.binary_search_by_key(&in_force.page, |run| run.first).is_ok();
-            let joins = |&before: &InForce| !begins_run && self.follow(before, in_force);
+            let joins = |before: &InForce| !begins_run && pages.follows(before, &in_force);
             let follows = batch.last().is_none_or(joins);
             if batch.len() == COPY_PAGES || !follows {
                 self.copy(writer, &mut pages, &batch)?;
@@ -94,15 +94,6 @@ impl<F: File> Chain<F> {
         }
         self.copy(writer, &mut pages, &batch)?;
         Ok(watch(batch.len() as u64).then(|| RunSet::of(saved)))
-    }
-
-    /// Whether two pages can be copied with one call.
-    fn follow(&self, before: InForce, after: InForce) -> bool {
-        let offset = |page: InForce| self.segments()[page.segment].offset_of(page.place);
-        let next = offset(before).map(|offset| offset + PAGE_SIZE as u64);
-        before.segment == after.segment
-            && before.page.0.checked_add(1) == Some(after.page.0)
-            && next == offset(after)
     }
 
     fn copy(

@@ -49,17 +49,17 @@ impl<F: File> Pages<'_, F> {
         Ok(bytes)
     }
 
-    /// Whether `next` is the page after `last`, and lies after it in the same file.
+    /// Whether `next` is the page after `last`, and lies after it in the same file, or is
+    /// compressed there as that is.
     #[must_use]
     pub fn follows(&self, last: &InForce, next: &InForce) -> bool {
         let offset = |page: &InForce| self.chain.segments()[page.segment].offset_of(page.place);
         last.segment == next.segment
             && last.page.0.checked_add(1) == Some(next.page.0)
-            && offset(last).is_some_and(|at| offset(next) == Some(at + PAGE_SIZE as u64))
+            && offset(last).map(|at| at + PAGE_SIZE as u64) == offset(next)
     }
 
-    /// Fills `target` with pages of one segment, verified: compressed ones, or such that each
-    /// [follows](Self::follows) the one before.
+    /// Fills `target` with pages of which each [follows](Self::follows) the one before, verified.
     ///
     /// # Errors
     /// If they cannot be read, or are damaged.

@@ -247,12 +247,13 @@ impl<F: File> SegmentReader<F> {
         self.file.read(offset, target)
     }
 
-    /// Reads pages' bytes in that are then looked at with [`mapped_page`](Self::mapped_page).
+    /// Reads a part of the file in that is then looked at through the mapping, as
+    /// [`mapped_page`](Self::mapped_page) does.
     ///
     /// # Errors
     /// If they cannot be read: from where on.
-    pub fn fetch(&self, bytes: &Range<u64>) -> Result<(), SegmentError> {
-        self.file.fetch(bytes)
+    pub fn fetch(&self, part: &Range<u64>) -> Result<(), SegmentError> {
+        self.file.fetch(part)
     }
 
     /// The bytes of a saved page that is not compressed, unverified, and without a system call:

@@ -9,8 +9,10 @@
 //! - `lock`: one owner for a heap's directory
 //! - `silent`: threads that allocate nothing
 //! - `exe`: which program this is, and where it lies
+//! - `segv`, `bus`: handlers for faults, `action`: how they are set; `signals`: others
 //! - `thread`, `futex`, `errno`, `maps`, `restart`, `fatal`: what their names say
 
+mod action;
 mod behind;
 pub mod bus;
 mod copy;

@@ -103,8 +103,13 @@ fn give_back(file: &File, run: PageRun) {
 /// Gives back what lies behind the file's end: there ext4 makes no holes, but cuts it off when the
 /// file gets the length that it has.
 fn give_back_behind(file: &File, reserved: &RunSet) {
-    let Ok(len) = file.metadata().map(|metadata| metadata.len()) else { return };
-    if reserved.iter().any(|run| bytes_of(run).end > len) {
+    let end = reserved.iter().map(|run| bytes_of(run).end).max().unwrap_or(0);
+    if end == 0 {
+        return;
+    }
+    if let Ok(len) = file.metadata().map(|metadata| metadata.len())
+        && len < end
+    {
         // If that is refused, as above.
         let _ = file.set_len(len);
     }

@@ -5,12 +5,13 @@
 //! signals blocked.
 #![allow(unsafe_code, reason = "installs a signal handler")]
 
-use crate::os::{ErrnoKept, SignalsBlocked};
+use crate::os::ErrnoKept;
+use crate::os::action::{self, Action};
 use std::ffi::c_int;
 use std::io;
 use std::mem::MaybeUninit;
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 /// Looks at a write to an address that was refused. `true`: it can be tried again.
 pub type WriteFaultHandler = fn(usize) -> bool;
@@ -32,20 +33,7 @@ pub fn install(handler: WriteFaultHandler) -> io::Result<()> {
     if INSTALLED.load(Ordering::Acquire) {
         return Ok(());
     }
-    let entry: extern "C" fn(c_int, *mut libc::siginfo_t, *mut libc::c_void) = on_signal;
-    // SAFETY: all zero is an action without flags and mask.
-    let mut action: libc::sigaction = unsafe { MaybeUninit::zeroed().assume_init() };
-    action.sa_sigaction = entry as usize;
-    action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_RESTART;
-    // SAFETY: writes the set.
-    unsafe { libc::sigfillset(&raw mut action.sa_mask) };
-    let mut before = MaybeUninit::zeroed();
-    // SAFETY: only asks.
-    unsafe { real_sigaction(ptr::null(), before.as_mut_ptr())? };
-    // SAFETY: zeros, or what the system has written.
-    CHAIN.set(&unsafe { before.assume_init() });
-    // SAFETY: the handler is fit to be one, and its chain is known.
-    unsafe { real_sigaction(&raw const action, ptr::null_mut())? };
+    action::install(libc::SIGSEGV, on_signal, &CHAIN)?;
     INSTALLED.store(true, Ordering::Release);
     Ok(())
 }
@@ -70,74 +58,6 @@ pub fn chain() -> libc::sigaction {
 /// Changes it, for a program that wants SIGSEGV for itself.
 pub fn set_chain(action: &libc::sigaction) {
     CHAIN.set(action);
-}
-
-/// The C library's `sigaction` for SIGSEGV.
-///
-/// # Safety
-/// As for `sigaction`.
-unsafe fn real_sigaction(new: *const libc::sigaction, old: *mut libc::sigaction) -> io::Result<()> {
-    #[cfg(interposed)]
-    let call = {
-        type Call =
-            unsafe extern "C" fn(c_int, *const libc::sigaction, *mut libc::sigaction) -> c_int;
-        static REAL: crate::os::Real = crate::os::Real::new(c"sigaction");
-        // SAFETY: the function of that name has that type.
-        unsafe { std::mem::transmute::<*mut (), Call>(REAL.address()) }
-    };
-    #[cfg(not(interposed))]
-    let call = libc::sigaction;
-    // SAFETY: passed on from the caller.
-    match unsafe { call(libc::SIGSEGV, new, old) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
-    }
-}
-
-const WORDS: usize = size_of::<libc::sigaction>() / 8;
-static_assertions::const_assert_eq!(WORDS * 8, size_of::<libc::sigaction>());
-
-/// A signal's action that handlers read while a thread changes it: a sequence lock.
-pub(super) struct Action {
-    /// Odd while it is being changed.
-    version: AtomicU64,
-    words: [AtomicU64; WORDS],
-}
-
-impl Action {
-    pub(super) const fn new() -> Self {
-        Self { version: AtomicU64::new(0), words: [const { AtomicU64::new(0) }; WORDS] }
-    }
-
-    pub(super) fn set(&self, action: &libc::sigaction) {
-        // A handler that came in between would wait for this very thread.
-        let _blocked = SignalsBlocked::new();
-        let from: *const u64 = ptr::from_ref(action).cast();
-        while self.version.fetch_or(1, Ordering::AcqRel) & 1 == 1 {
-            std::thread::yield_now();
-        }
-        for (index, word) in self.words.iter().enumerate() {
-            // SAFETY: within the action.
-            let place = unsafe { from.add(index) };
-            // SAFETY: as above; padding is what it is, and comes back as that.
-            word.store(unsafe { place.read_volatile() }, Ordering::Relaxed);
-        }
-        self.version.fetch_add(1, Ordering::Release);
-    }
-
-    pub(super) fn get(&self) -> libc::sigaction {
-        loop {
-            let before = self.version.load(Ordering::Acquire);
-            let words: [u64; WORDS] =
-                std::array::from_fn(|index| self.words[index].load(Ordering::Relaxed));
-            fence(Ordering::Acquire);
-            if before.is_multiple_of(2) && before == self.version.load(Ordering::Relaxed) {
-                // SAFETY: the words of an action that was one when it was set.
-                return unsafe { std::mem::transmute::<[u64; WORDS], libc::sigaction>(words) };
-            }
-            std::hint::spin_loop();
-        }
-    }
 }
 
 extern "C" fn on_signal(signal: c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
@@ -195,7 +115,8 @@ fn pass_on(signal: c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void
         return;
     }
     if address == libc::SIG_DFL || address == libc::SIG_IGN {
-        return end_by_default(signal, is_sent);
+        // SAFETY: all zero is the default action.
+        return action::leave_to(signal, &unsafe { MaybeUninit::zeroed().assume_init() }, is_sent);
     }
     if before.sa_flags & libc::SA_RESETHAND != 0 {
         // SAFETY: all zero is the default action.
@@ -203,29 +124,13 @@ fn pass_on(signal: c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void
     }
     set_mask(libc::SIG_SETMASK, mask_for(signal, context, &before));
     if before.sa_flags & libc::SA_SIGINFO != 0 {
-        type Full = extern "C" fn(c_int, *mut libc::siginfo_t, *mut libc::c_void);
         // SAFETY: the action says that it is such a function.
-        let call: Full = unsafe { std::mem::transmute(address) };
+        let call: action::Entry = unsafe { std::mem::transmute(address) };
         call(signal, info, context);
     } else {
         // SAFETY: the action says that it is such a function.
         let call: extern "C" fn(c_int) = unsafe { std::mem::transmute(address) };
         call(signal);
-    }
-}
-
-/// Has the process end as it would have: an instruction that faulted does so again, and what was
-/// sent is sent again.
-fn end_by_default(signal: c_int, is_sent: bool) {
-    // SAFETY: all zero is the default action, which needs nothing.
-    let default = unsafe { MaybeUninit::<libc::sigaction>::zeroed().assume_init() };
-    // SAFETY: as above. What cannot be set leaves a fault that comes again and again.
-    if unsafe { real_sigaction(&raw const default, ptr::null_mut()) }.is_err() {
-        std::process::abort();
-    }
-    if is_sent {
-        // SAFETY: waits until this handler returns, then ends the process.
-        unsafe { libc::raise(signal) };
     }
 }
 

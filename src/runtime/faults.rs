@@ -1,4 +1,5 @@
-//! Faults and announcements: what `open` sets up so that writes are noticed from then on.
+//! Faults and announcements: what `open` sets up so that writes are noticed from then on, and that
+//! lost memory is told.
 
 use crate::cow::Fault;
 use crate::os::{self, SignalsBlocked, bus, segv, signals};
