@@ -84,7 +84,7 @@ impl Index for Ours {
     }
 
     fn nearest(&self, at: [f64; 2]) -> f64 {
-        XTree::nearest(self, at, 10).iter().map(|near| near.distance_squared).sum()
+        self.nearest_by(stillheap::EuclideanSquared, at, 10).iter().map(|near| near.distance).sum()
     }
 
     fn remove(&mut self, at: [f64; 2], value: u64) -> bool {

@@ -41,7 +41,7 @@ pub mod snapshot;
 #[cfg(not(loom))]
 pub mod typed;
 #[cfg(not(loom))]
-mod xtree;
+pub mod xtree;
 
 #[cfg(not(loom))]
 pub use runtime::{
@@ -53,11 +53,14 @@ pub use runtime::{
 pub use snapshot::VerifyError;
 #[cfg(not(loom))]
 pub use typed::{
-    Branch, BranchReach, Durable, Key, Poisoned, Reach, Root, RootError, Rows, RowsMut, Steady,
-    Tracked, TrackedMut,
+    Branch, BranchReach, Durable, Kernel, Key, Poisoned, Reach, Root, RootError, Rows, RowsMut,
+    Steady, Tracked, TrackedMut, vectorised,
 };
 #[cfg(not(loom))]
-pub use xtree::{Invalid, Iter, NearestFirst, Neighbour, Rect, RectError, Scalar, Window, XTree};
+pub use xtree::{
+    BulkLoad, Euclidean, EuclideanSquared, GreatCircle, Metric, Neighbour, Rect, RectError, Scalar,
+    Tuning, XTree,
+};
 
 /// Keeps the README's example compiling.
 #[cfg(doctest)]

@@ -108,7 +108,7 @@ impl Db {
         for place in self.table.iter().step_by(step) {
             // Among places at the same distance the order is arbitrary: distances are not.
             for near in self.places.nearest([place.lat + 0.3, place.lon - 0.2], 10) {
-                near.distance_squared.to_bits().hash(&mut hasher);
+                near.distance.to_bits().hash(&mut hasher);
             }
             for namesake in self.named(&place.name) {
                 hash(namesake, &mut hasher);

@@ -18,6 +18,7 @@ mod rows;
 mod rows_mut;
 mod schema;
 mod tracked;
+mod vector;
 
 pub use branch::{Branch, BranchReach};
 pub use durable::{Durable, Steady};
@@ -35,3 +36,4 @@ pub use schema::{
 };
 pub use stillheap_derive::Durable;
 pub use tracked::{Tracked, TrackedMut};
+pub use vector::{Kernel, vectorised};

@@ -170,16 +170,30 @@ impl<'a, V> From<&'a mut V> for Reach<'a, V> {
     }
 }
 
-impl<K: Key, V> Reach<'_, Rows<K, V>> {
+impl<'a, K: Key, V> Reach<'a, Rows<K, V>> {
     /// As [`Rows::write`].
     #[inline]
     pub fn write(&mut self) -> RowsMut<'_, K, V> {
         self.0.write()
     }
 
+    /// As [`write`](Self::write), for as long as the way to the block is.
+    #[inline]
+    #[must_use]
+    pub fn into_write(self) -> RowsMut<'a, K, V> {
+        self.0.write()
+    }
+
     /// As [`Rows::reach`].
     #[inline]
     pub fn reach(&mut self, row: usize) -> Reach<'_, V> {
+        self.0.reach(row)
+    }
+
+    /// As [`reach`](Self::reach), for as long as the way to the block is.
+    #[inline]
+    #[must_use]
+    pub fn into_reach(self, row: usize) -> Reach<'a, V> {
         self.0.reach(row)
     }
 }

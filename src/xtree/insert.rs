@@ -7,10 +7,11 @@
 use std::cmp::Reverse;
 
 use super::choose;
-use super::node::{self, Inner, Leaf, Limits, Node, bounds, push, rect_of, set_rect, take};
+use super::node::{self, Inner, Leaf, Node, bounds, push, rect_of, set_rect, take};
 use super::rect::Rect;
 use super::scalar::Scalar;
 use super::split;
+use super::tuning::{Rules, Sizes};
 use crate::{Branch, BranchReach, Reach, Rows};
 
 /// What is inserted: an entry, or a node that lost its parent.
@@ -42,14 +43,12 @@ pub(super) struct Insertion<const D: usize, T, S: Scalar> {
     pub(super) homeless: Vec<Item<D, T, S>>,
     /// The levels in which entries were already reinserted, a bit each: once a level and insertion.
     relieved: u64,
-    /// The share of a full node's rows that are inserted anew before it is split, in percent.
-    reinserted_percent: usize,
+    pub(super) rules: Rules,
 }
 
 impl<const D: usize, T, S: Scalar> Insertion<D, T, S> {
-    pub(super) fn new(reinserted_percent: u8) -> Self {
-        let reinserted_percent = usize::from(reinserted_percent);
-        Self { homeless: Vec::new(), relieved: 0, reinserted_percent }
+    pub(super) fn new(rules: &Rules) -> Self {
+        Self { homeless: Vec::new(), relieved: 0, rules: *rules }
     }
 
     /// Puts `item` into the tree below `node`, which is at `level`.
@@ -61,14 +60,14 @@ impl<const D: usize, T, S: Scalar> Insertion<D, T, S> {
     ) -> Outcome<D, T, S> {
         match (node.kind(), item.load) {
             (BranchReach::Leaf(mut leaf), Load::Entry(value)) => {
-                if leaf_takes(&leaf, &item.rect) {
+                if leaf_takes(&leaf, &item.rect, &self.rules.sizes) {
                     push(&mut leaf.write(), &item.rect, value);
                     return Outcome::Placed;
                 }
                 Outcome::Full(Item { load: Load::Entry(value), ..item })
             }
             (BranchReach::Inner(mut inner), Load::Node(child)) if level == item.level => {
-                if inner.len() < inner.capacity() {
+                if has_room(&inner, &self.rules.sizes) {
                     push(&mut inner.write(), &item.rect, child);
                     return Outcome::Placed;
                 }
@@ -81,7 +80,8 @@ impl<const D: usize, T, S: Scalar> Insertion<D, T, S> {
         }
     }
 
-    fn pass_down(
+    /// Puts `item` below the child that suits it best.
+    pub(super) fn pass_down(
         &mut self,
         mut inner: Reach<'_, Inner<T, S>>,
         level: u32,
@@ -98,10 +98,7 @@ impl<const D: usize, T, S: Scalar> Insertion<D, T, S> {
                 Outcome::Placed
             }
             Outcome::Shrunk => {
-                let exact = bounds::<D, T, S>(&inner.values()[row]);
-                if exact != rect_of(&inner, row) {
-                    set_rect(&mut inner.write(), row, &exact);
-                }
+                node::set_exact::<D, T, S>(&mut inner, row);
                 Outcome::Shrunk
             }
             Outcome::Full(item) => self.relieve(inner, row, level, item),
@@ -109,7 +106,7 @@ impl<const D: usize, T, S: Scalar> Insertion<D, T, S> {
     }
 
     /// Makes room for `item` in the full child `row`: reinserts some of its rows, or splits it.
-    fn relieve(
+    pub(super) fn relieve(
         &mut self,
         mut inner: Reach<'_, Inner<T, S>>,
         row: usize,
@@ -119,18 +116,18 @@ impl<const D: usize, T, S: Scalar> Insertion<D, T, S> {
         let mut page = inner.write();
         let child = &mut page.values_mut()[row];
         let bit = 1 << (level - 1);
-        if self.reinserted_percent > 0 && self.relieved & bit == 0 {
+        if self.rules.tuning.reinserted_percent() > 0 && self.relieved & bit == 0 {
             self.relieved |= bit;
             self.evict(child, item, level - 1);
             let exact = bounds::<D, T, S>(child);
             set_rect(&mut page, row, &exact);
             return Outcome::Shrunk;
         }
-        let sibling = make_room(child, item);
+        let sibling = make_room(child, item, &self.rules);
         let exact = bounds::<D, T, S>(child);
         set_rect(&mut page, row, &exact);
         match sibling {
-            Some((rect, node)) if page.len() == page.capacity() => {
+            Some((rect, node)) if !has_room(&page, &self.rules.sizes) => {
                 Outcome::Full(Item { rect, load: Load::Node(node), level })
             }
             Some((rect, node)) => {
@@ -143,7 +140,7 @@ impl<const D: usize, T, S: Scalar> Insertion<D, T, S> {
 
     /// Takes the rows farthest from the node's centre, and the item, to insert them anew.
     fn evict(&mut self, child: &mut Node<T, S>, item: Item<D, T, S>, level: u32) {
-        let count = child.len() * self.reinserted_percent / 100;
+        let count = child.len() * self.rules.tuning.reinserted_percent() / 100;
         let homeless = &mut self.homeless;
         homeless.push(item);
         match child {
@@ -157,8 +154,16 @@ impl<const D: usize, T, S: Scalar> Insertion<D, T, S> {
     }
 }
 
-fn leaf_takes<const D: usize, T, S: Scalar>(leaf: &Leaf<T, S>, rect: &Rect<D, S>) -> bool {
-    (leaf.columns() > D || rect.is_point()) && leaf.len() < Limits::of_leaf::<D, T, S>(leaf).most
+fn leaf_takes<const D: usize, T, S: Scalar>(
+    leaf: &Leaf<T, S>,
+    rect: &Rect<D, S>,
+    sizes: &Sizes,
+) -> bool {
+    (leaf.columns() > D || rect.is_point()) && leaf.len() < sizes.of_leaf::<D, T, S>(leaf).most
+}
+
+fn has_room<T, S: Scalar>(inner: &Inner<T, S>, sizes: &Sizes) -> bool {
+    inner.len() < sizes.inner.room(inner.pages())
 }
 
 fn evict_rows<const D: usize, S: Scalar, V>(
@@ -190,13 +195,14 @@ fn evict_rows<const D: usize, S: Scalar, V>(
 pub(super) fn make_room<const D: usize, T, S: Scalar>(
     node: &mut Node<T, S>,
     item: Item<D, T, S>,
+    rules: &Rules,
 ) -> Option<(Rect<D, S>, Node<T, S>)> {
     let sibling = match (&mut *node, item.load) {
         (Branch::Leaf(leaf), Load::Entry(value)) => {
-            Branch::Leaf(make_room_in_leaf(leaf, item.rect, value)?)
+            Branch::Leaf(make_room_in_leaf(leaf, item.rect, value, rules)?)
         }
         (Branch::Inner(inner), Load::Node(child)) => {
-            Branch::Inner(make_room_in_inner(inner, item.rect, child)?)
+            Branch::Inner(make_room_in_inner(inner, item.rect, child, rules)?)
         }
         _ => unreachable!("entries go to leaves, and nodes to inner nodes"),
     };
@@ -207,12 +213,13 @@ fn make_room_in_leaf<const D: usize, T, S: Scalar>(
     leaf: &mut Leaf<T, S>,
     rect: Rect<D, S>,
     value: T,
+    rules: &Rules,
 ) -> Option<Leaf<T, S>> {
     if leaf.columns() == D && !rect.is_point() {
-        let pages = Limits::boxes::<D, T, S>().pages_for::<S, T>(2 * D, leaf.len() + 1);
+        let pages = rules.sizes.boxes.pages_for(leaf.len() + 1);
         node::repack::<D, S, T>(leaf, 2 * D, pages);
     }
-    let limits = Limits::of_leaf::<D, T, S>(leaf);
+    let limits = rules.sizes.of_leaf::<D, T, S>(leaf);
     if leaf.len() < limits.most {
         push(&mut leaf.write(), &rect, value);
         node::shrink::<D, S, T>(leaf, limits);
@@ -225,14 +232,15 @@ fn make_room_in_inner<const D: usize, T, S: Scalar>(
     inner: &mut Inner<T, S>,
     rect: Rect<D, S>,
     child: Node<T, S>,
+    rules: &Rules,
 ) -> Option<Inner<T, S>> {
-    let limits = Limits::inner::<D, T, S>();
     let common =
         inner.values().iter().fold(node::history(&child), |all, child| all & node::history(child));
-    match split::inner(inner, rect, child, limits, common) {
+    match split::inner(inner, rect, child, rules, common) {
         Ok(sibling) => Some(sibling),
         Err(child) => {
-            node::repack::<D, S, Node<T, S>>(inner, 2 * D, inner.pages() + limits.pages);
+            let pages = inner.pages() + rules.sizes.inner.pages;
+            node::repack::<D, S, Node<T, S>>(inner, 2 * D, pages);
             push(&mut inner.write(), &rect, child);
             None
         }

@@ -9,26 +9,46 @@
 //! have at least two children; the tree's length is the number of entries.
 #![forbid(unsafe_code)]
 
+mod ask;
+mod bulk;
 mod choose;
-mod frames;
+mod deal;
+mod entries;
+mod extract;
+mod filter;
+mod great_circle;
 mod insert;
+mod join;
+mod metric;
 mod nearest;
 mod nearest_first;
 mod node;
+mod queue;
 mod rect;
+mod relocate;
 mod remove;
 mod scalar;
 mod scan;
+mod search;
 mod split;
+mod stats;
 mod traits;
 mod tree;
+mod tuning;
 mod validate;
-mod window;
 
+pub use bulk::BulkLoad;
+pub use entries::{IntoIter, ValueMut};
+pub use filter::{All, Around, Exactly, Filter, Inside, Meeting, WithinDistance};
+pub use great_circle::{GlobePoint, GreatCircle};
+pub use join::Join;
+pub use metric::{Euclidean, EuclideanSquared, LANES, Metric};
 pub use nearest::Neighbour;
 pub use nearest_first::NearestFirst;
 pub use rect::{Rect, RectError};
 pub use scalar::Scalar;
+pub use search::{Iter, Search};
+pub use stats::{LevelStats, TreeStats};
 pub use tree::XTree;
+pub use tuning::Tuning;
 pub use validate::Invalid;
-pub use window::{Iter, Window};

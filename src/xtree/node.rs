@@ -8,68 +8,27 @@
 use super::rect::Rect;
 use super::scalar::Scalar;
 use super::scan;
-use crate::{Branch, Rows, RowsMut};
+use super::tuning::{Limits, Sizes};
+use crate::{Branch, Reach, Rows, RowsMut};
 
 pub(super) type Node<T, S> = Branch<S, T>;
 pub(super) type Leaf<T, S> = Rows<S, T>;
 pub(super) type Inner<T, S> = Rows<S, Node<T, S>>;
 
-/// Pages of a node, unless a wide row needs more.
-const NODE_PAGES: usize = 1;
-/// The least fan-out of a full node; nodes get as many pages as that takes.
-const LEAST_CAPACITY: usize = 16;
 /// The word of a block that holds its split history.
 const HISTORY: usize = 0;
 
-/// How many rows a node of some kind holds.
-#[derive(Clone, Copy)]
-pub(super) struct Limits {
-    /// Pages of an ordinary node.
-    pub(super) pages: usize,
-    /// Rows at which an ordinary node is full.
-    pub(super) most: usize,
-    /// Rows below which a node that is not the root is dissolved: a quarter.
-    pub(super) least: usize,
-}
-
-impl Limits {
-    const fn of<S: Scalar, V>(columns: usize, at_most: usize) -> Self {
-        let needed = Rows::<S, V>::pages_for(columns, LEAST_CAPACITY);
-        let pages = if needed > NODE_PAGES { needed } else { NODE_PAGES };
-        let capacity = Rows::<S, V>::capacity_of(columns, pages);
-        let most = if capacity < at_most { capacity } else { at_most };
-        Self { pages, most, least: most / 4 }
+impl Sizes {
+    #[inline]
+    pub(super) fn of_leaf<const D: usize, T, S: Scalar>(&self, leaf: &Leaf<T, S>) -> Limits {
+        if leaf.columns() == D { self.points } else { self.boxes }
     }
 
-    /// Pages of a node of this kind with `rows` rows: an ordinary node's, or a multiple of that.
-    pub(super) fn pages_for<S: Scalar, V>(self, columns: usize, rows: usize) -> usize {
-        Rows::<S, V>::pages_for(columns, rows).next_multiple_of(self.pages)
-    }
-
-    /// Of inner nodes that are not supernodes.
-    pub(super) const fn inner<const D: usize, T, S: Scalar>() -> Self {
-        const { Self::of::<S, Node<T, S>>(2 * D, usize::MAX) }
-    }
-
-    /// Of leaves that hold boxes.
-    pub(super) const fn boxes<const D: usize, T, S: Scalar>() -> Self {
-        const { Self::of::<S, T>(2 * D, usize::MAX) }
-    }
-
-    /// Of leaves that hold points only: such a leaf and one box more always fit two leaves of
-    /// boxes.
-    pub(super) const fn points<const D: usize, T, S: Scalar>() -> Self {
-        const { Self::of::<S, T>(D, 2 * Self::boxes::<D, T, S>().most - 1) }
-    }
-
-    pub(super) fn of_leaf<const D: usize, T, S: Scalar>(leaf: &Leaf<T, S>) -> Self {
-        if leaf.columns() == D { Self::points::<D, T, S>() } else { Self::boxes::<D, T, S>() }
-    }
-
-    pub(super) fn of_node<const D: usize, T, S: Scalar>(node: &Node<T, S>) -> Self {
+    #[inline]
+    pub(super) fn of_node<const D: usize, T, S: Scalar>(&self, node: &Node<T, S>) -> Limits {
         match node {
-            Branch::Leaf(leaf) => Self::of_leaf::<D, T, S>(leaf),
-            Branch::Inner(_) => Self::inner::<D, T, S>(),
+            Branch::Leaf(leaf) => self.of_leaf::<D, T, S>(leaf),
+            Branch::Inner(_) => self.inner,
         }
     }
 }
@@ -125,14 +84,29 @@ pub(super) fn push<const D: usize, S: Scalar, V>(
     }
 }
 
-/// Sets the box of row `row` in an inner node.
+/// Sets the box of row `row`; in a leaf of points only to a point.
 #[inline]
 pub(super) fn set_rect<const D: usize, S: Scalar, V>(
     page: &mut RowsMut<'_, S, V>,
     row: usize,
     rect: &Rect<D, S>,
 ) {
-    page.set_keys(row, [rect.min(), rect.max()].as_flattened());
+    if page.columns() == D {
+        page.set_keys(row, &rect.min());
+    } else {
+        page.set_keys(row, [rect.min(), rect.max()].as_flattened());
+    }
+}
+
+/// Makes the box of child `row` the exact one, if it is not.
+pub(super) fn set_exact<const D: usize, T, S: Scalar>(
+    inner: &mut Reach<'_, Inner<T, S>>,
+    row: usize,
+) {
+    let exact = bounds::<D, T, S>(&inner.values()[row]);
+    if exact != rect_of(inner, row) {
+        set_rect(&mut inner.write(), row, &exact);
+    }
 }
 
 /// Takes row `row` out, with its box; the last row takes its place.
@@ -165,7 +139,7 @@ pub(super) fn repack<const D: usize, S: Scalar, V>(
 /// Gives pages back that `rows` no longer needs, once a quarter of a node's rows would stay free.
 pub(super) fn shrink<const D: usize, S: Scalar, V>(rows: &mut Rows<S, V>, limits: Limits) {
     let spare = if rows.len() <= limits.most { 0 } else { limits.least };
-    let pages = limits.pages_for::<S, V>(rows.columns(), rows.len() + spare);
+    let pages = limits.pages_for(rows.len() + spare);
     if pages < rows.pages() {
         repack::<D, S, V>(rows, rows.columns(), pages);
     }
@@ -177,6 +151,11 @@ pub(super) fn history<T, S: Scalar>(node: &Node<T, S>) -> u64 {
         Branch::Leaf(rows) => rows.word(HISTORY),
         Branch::Inner(rows) => rows.word(HISTORY),
     }
+}
+
+/// Sets the axes along which a new node was split off.
+pub(super) fn set_history<S: Scalar, V>(page: &mut RowsMut<'_, S, V>, history: u64) {
+    page.set_word(HISTORY, history);
 }
 
 /// Notes a split along `axis` in both halves.

@@ -1,5 +1,6 @@
 //! Boxes with sides parallel to the axes, and their measures.
 
+use super::metric::axis_distance;
 use super::scalar::Scalar;
 use crate::Durable;
 
@@ -143,12 +144,6 @@ impl<const D: usize, S: Scalar> Rect<D, S> {
     pub(super) fn margin(&self) -> S {
         (0..D).fold(S::ZERO, |sum, axis| sum + (self.max[axis] - self.min[axis]).greatest(S::ZERO))
     }
-}
-
-/// How far `at` is outside of `min..=max`; 0 for infinities that cancel out.
-#[inline]
-pub(super) fn axis_distance<S: Scalar>(min: S, max: S, at: S) -> S {
-    (min - at).greatest((at - max).greatest(S::ZERO))
 }
 
 impl<const D: usize, S> From<[S; D]> for Rect<D, S>

@@ -4,10 +4,11 @@
 //! dissolved node held is inserted anew at its level. A box is computed again only if the entry
 //! touched it.
 
-use super::node::{self, Inner, Limits, Node, bounds, rect_of, set_rect};
+use super::node::{self, Inner, Node, bounds, rect_of, set_rect};
 use super::rect::Rect;
 use super::scalar::Scalar;
 use super::scan::{self, SPAN};
+use super::tuning::Sizes;
 use crate::{Branch, BranchReach, Reach};
 
 /// A node that was dissolved, and its level.
@@ -21,6 +22,7 @@ pub(super) struct Removal<'a, const D: usize, T, S: Scalar, F> {
     pub(super) rect: &'a Rect<D, S>,
     pub(super) matches: F,
     pub(super) orphans: Vec<Orphan<T, S>>,
+    pub(super) sizes: Sizes,
 }
 
 impl<const D: usize, T, S: Scalar, F: FnMut(&T) -> bool> Removal<'_, D, T, S, F> {
@@ -51,36 +53,67 @@ impl<const D: usize, T, S: Scalar, F: FnMut(&T) -> bool> Removal<'_, D, T, S, F>
                 let row = base + mask.trailing_zeros() as usize;
                 mask &= mask - 1;
                 if let Some(value) = self.take(inner.reach(row), level - 1) {
-                    self.condense(inner, row, level);
+                    let Self { rect, sizes, orphans, .. } = self;
+                    condense(&mut inner, row, level, rect, sizes, orphans);
                     return Some(value);
                 }
             }
         }
         None
     }
+}
 
-    /// Dissolves child `row`, below which an entry was taken, or makes its box exact again.
-    fn condense(&mut self, mut inner: Reach<'_, Inner<T, S>>, row: usize, level: u32) {
-        let child = &inner.values()[row];
-        let limits = Limits::of_node::<D, T, S>(child);
-        if child.len() < limits.least {
-            let node = inner.write().swap_remove(row);
-            self.orphans.push(Orphan { node, level: level - 1 });
-            return;
-        }
-        if self.orphans.is_empty() && !touches(&rect_of(&inner, row), self.rect) {
-            return;
-        }
-        let exact = bounds::<D, T, S>(child);
-        let shrinks = matches!(child, Branch::Inner(rows) if rows.pages() > limits.pages);
-        if exact == rect_of(&inner, row) && !shrinks {
-            return;
-        }
-        let mut page = inner.write();
-        set_rect(&mut page, row, &exact);
-        if let Branch::Inner(rows) = &mut page.values_mut()[row] {
-            node::shrink::<D, S, Node<T, S>>(rows, limits);
-        }
+/// Puts child `row` in order, below which an entry with the box `gone` was taken: dissolves it if
+/// it is no longer filled to its least, or makes its box exact again.
+pub(super) fn condense<const D: usize, T, S: Scalar>(
+    inner: &mut Reach<'_, Inner<T, S>>,
+    row: usize,
+    level: u32,
+    gone: &Rect<D, S>,
+    sizes: &Sizes,
+    orphans: &mut Vec<Orphan<T, S>>,
+) {
+    if dissolve::<D, T, S>(inner, row, level, sizes, orphans) {
+        return;
+    }
+    if !orphans.is_empty() || touches(&rect_of(inner, row), gone) {
+        tighten::<D, T, S>(inner, row, sizes);
+    }
+}
+
+/// Takes child `row` out if it is no longer filled to its least.
+pub(super) fn dissolve<const D: usize, T, S: Scalar>(
+    inner: &mut Reach<'_, Inner<T, S>>,
+    row: usize,
+    level: u32,
+    sizes: &Sizes,
+    orphans: &mut Vec<Orphan<T, S>>,
+) -> bool {
+    let child = &inner.values()[row];
+    if child.len() >= sizes.of_node::<D, T, S>(child).least {
+        return false;
+    }
+    let node = inner.write().swap_remove(row);
+    orphans.push(Orphan { node, level: level - 1 });
+    true
+}
+
+/// Makes the box of child `row` exact, and the child no larger than it has to be.
+pub(super) fn tighten<const D: usize, T, S: Scalar>(
+    inner: &mut Reach<'_, Inner<T, S>>,
+    row: usize,
+    sizes: &Sizes,
+) {
+    let child = &inner.values()[row];
+    let exact = bounds::<D, T, S>(child);
+    let shrinks = matches!(child, Branch::Inner(rows) if rows.pages() > sizes.inner.pages);
+    if exact == rect_of(inner, row) && !shrinks {
+        return;
+    }
+    let mut page = inner.write();
+    set_rect(&mut page, row, &exact);
+    if let Branch::Inner(rows) = &mut page.values_mut()[row] {
+        node::shrink::<D, S, Node<T, S>>(rows, sizes.inner);
     }
 }
 

@@ -24,6 +24,8 @@ pub trait Scalar:
     const INFINITY: Self;
     /// Negative infinity.
     const NEG_INFINITY: Self;
+    /// The difference between 1 and the next greater number.
+    const EPSILON: Self;
 
     /// The square root.
     #[must_use]
@@ -34,6 +36,10 @@ pub trait Scalar:
 
     /// The number as `f64`.
     fn to_f64(self) -> f64;
+
+    /// The nearest number to an `f64`.
+    #[must_use]
+    fn from_f64(number: f64) -> Self;
 
     /// Whether this is not a number.
     #[inline]
@@ -65,6 +71,7 @@ macro_rules! scalars {
             const ONE: Self = 1.0;
             const INFINITY: Self = $float::INFINITY;
             const NEG_INFINITY: Self = $float::NEG_INFINITY;
+            const EPSILON: Self = $float::EPSILON;
 
             #[inline]
             fn sqrt(self) -> Self {
@@ -79,6 +86,12 @@ macro_rules! scalars {
             #[inline]
             fn to_f64(self) -> f64 {
                 f64::from(self)
+            }
+
+            #[inline]
+            #[allow(clippy::cast_possible_truncation, reason = "rounding is what it is for")]
+            fn from_f64(number: f64) -> Self {
+                number as $float
             }
         }
     )*};

@@ -2,14 +2,13 @@
 //!
 //! They read whole cache lines: what lies behind the last row is compared too, and masked out.
 
-use super::rect::{Rect, axis_distance};
+use super::metric::{LANES, Metric};
+use super::rect::Rect;
 use super::scalar::Scalar;
-use crate::Rows;
+use crate::{Kernel, Rows, vectorised};
 
 /// Rows that one scan covers: one for each bit of its answer.
 pub(super) const SPAN: usize = 64;
-/// Rows that are compared at once.
-const LANES: usize = 8;
 
 /// Which of the rows from `base` on meet `window`, a bit each.
 #[inline]
@@ -33,6 +32,17 @@ pub(super) fn containing<const D: usize, S: Scalar, V>(
     scan::<D, S, V>(rows, base, |axis, low, high| (low <= below[axis]) & (high >= above[axis]))
 }
 
+/// Which of the rows from `base` on have boxes that lie within `window`, a bit each.
+#[inline]
+pub(super) fn inside<const D: usize, S: Scalar, V>(
+    rows: &Rows<S, V>,
+    base: usize,
+    window: &Rect<D, S>,
+) -> u64 {
+    let (min, max) = (window.min(), window.max());
+    scan::<D, S, V>(rows, base, |axis, low, high| (low >= min[axis]) & (high <= max[axis]))
+}
+
 /// Which of the rows from `base` on have exactly the box `rect`, a bit each.
 #[inline]
 pub(super) fn equal<const D: usize, S: Scalar, V>(
@@ -44,39 +54,89 @@ pub(super) fn equal<const D: usize, S: Scalar, V>(
     scan::<D, S, V>(rows, base, |axis, low, high| (low == min[axis]) & (high == max[axis]))
 }
 
-/// Squared distances of as many rows as a scan covers; infinite beyond the last row.
+/// Ranks of as many rows as a scan covers; infinite beyond the last row.
 pub(super) type Distances<S> = [S; SPAN];
 
-/// Fills in the squared distances from `point` to the boxes of the rows from `base` on.
+/// Fills in the ranks of the boxes of the rows from `base` on.
 #[inline]
-pub(super) fn distances<const D: usize, S: Scalar, V>(
+pub(super) fn ranks<const D: usize, S: Scalar, V, M: Metric<D, S>>(
     rows: &Rows<S, V>,
     base: usize,
-    point: &[S; D],
+    metric: &M,
+    from: &M::Origin,
     into: &mut Distances<S>,
 ) {
     let (low, high) = corners::<D, S, V>(rows, base);
-    for (block, into) in into.as_chunks_mut::<LANES>().0.iter_mut().enumerate().take(low[0].len()) {
-        let mut sums = [S::ZERO; LANES];
-        for axis in 0..D {
-            let (low, high) = (&low[axis][block], &high[axis][block]);
-            for lane in 0..LANES {
-                let outside = axis_distance(low[lane], high[lane], point[axis]);
-                sums[lane] += outside * outside;
-            }
-        }
-        *into = sums;
-    }
+    vectorised(Measure { low, high, metric, from, bound: false, into });
     into[(rows.len() - base).min(SPAN)..].fill(S::INFINITY);
 }
 
-/// Which of the distances are below `limit`, a bit each.
+/// As [`ranks`], of children: nothing in one has a rank below what this says.
 #[inline]
-pub(super) fn below<S: Scalar>(distances: &Distances<S>, limit: S) -> u64 {
-    let blocks = distances.as_chunks::<LANES>().0.iter().enumerate();
-    blocks.fold(0, |mask, (block, lanes)| {
-        mask | pack(lanes.map(|distance| distance < limit)) << (block * LANES)
-    })
+pub(super) fn bounds<const D: usize, S: Scalar, V, M: Metric<D, S>>(
+    rows: &Rows<S, V>,
+    base: usize,
+    metric: &M,
+    from: &M::Origin,
+    into: &mut Distances<S>,
+) {
+    let (low, high) = corners::<D, S, V>(rows, base);
+    vectorised(Measure { low, high, metric, from, bound: true, into });
+    into[(rows.len() - base).min(SPAN)..].fill(S::INFINITY);
+}
+
+struct Measure<'a, const D: usize, S: Scalar, M: Metric<D, S>> {
+    low: Corner<'a, D, S>,
+    high: Corner<'a, D, S>,
+    metric: &'a M,
+    from: &'a M::Origin,
+    bound: bool,
+    into: &'a mut Distances<S>,
+}
+
+impl<const D: usize, S: Scalar, M: Metric<D, S>> Kernel for Measure<'_, D, S, M> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Self { low, high, metric, from, bound, into } = self;
+        let blocks = into.as_chunks_mut::<LANES>().0.iter_mut().take(low[0].len());
+        for (block, into) in blocks.enumerate() {
+            let ranks = metric.ranks(
+                from,
+                std::array::from_fn(|axis| &low[axis][block]),
+                std::array::from_fn(|axis| &high[axis][block]),
+            );
+            *into = if bound { ranks.map(|rank| metric.bound(rank)) } else { ranks };
+        }
+    }
+}
+
+/// Which of the ranks are below `limit`, a bit each.
+#[inline]
+pub(super) fn below<S: Scalar>(ranks: &Distances<S>, limit: S) -> u64 {
+    mask_of(ranks, |rank| rank < limit)
+}
+
+/// Which of the ranks are at most `limit`, a bit each.
+#[inline]
+pub(super) fn up_to<S: Scalar>(ranks: &Distances<S>, limit: S) -> u64 {
+    mask_of(ranks, |rank| rank <= limit)
+}
+
+#[inline]
+fn mask_of<S: Scalar>(ranks: &Distances<S>, passes: impl Fn(S) -> bool) -> u64 {
+    let blocks = ranks.as_chunks::<LANES>().0.iter().enumerate();
+    blocks.fold(0, |mask, (block, lanes)| mask | pack(lanes.map(&passes)) << (block * LANES))
+}
+
+/// Calls `each` with the number of every bit that is set.
+#[inline]
+pub(super) fn each_bit(mut mask: u64, mut each: impl FnMut(usize)) {
+    while mask != 0 {
+        each(mask.trailing_zeros() as usize);
+        mask &= mask - 1;
+    }
 }
 
 /// All rows from `base` on that a scan covers, a bit each.
@@ -118,18 +178,35 @@ fn scan<const D: usize, S: Scalar, V>(
     passes: impl Fn(usize, S, S) -> bool,
 ) -> u64 {
     let (low, high) = corners::<D, S, V>(rows, base);
-    let mut mask = 0;
-    for block in 0..low[0].len() {
-        let mut passed = [true; LANES];
-        for axis in 0..D {
-            let (low, high) = (&low[axis][block], &high[axis][block]);
-            for lane in 0..LANES {
-                passed[lane] &= passes(axis, low[lane], high[lane]);
+    vectorised(Compare { low, high, passes }) & all(rows, base)
+}
+
+/// Compares both corners of some rows with something, a bit of the answer each.
+struct Compare<'a, const D: usize, S, P> {
+    low: Corner<'a, D, S>,
+    high: Corner<'a, D, S>,
+    passes: P,
+}
+
+impl<const D: usize, S: Scalar, P: Fn(usize, S, S) -> bool> Kernel for Compare<'_, D, S, P> {
+    type Output = u64;
+
+    #[inline(always)]
+    fn run(self) -> u64 {
+        let Self { low, high, passes } = self;
+        let mut mask = 0;
+        for block in 0..low[0].len() {
+            let mut passed = [true; LANES];
+            for axis in 0..D {
+                let (low, high) = (&low[axis][block], &high[axis][block]);
+                for lane in 0..LANES {
+                    passed[lane] &= passes(axis, low[lane], high[lane]);
+                }
             }
+            mask |= pack(passed) << (block * LANES);
         }
-        mask |= pack(passed) << (block * LANES);
+        mask
     }
-    mask & all(rows, base)
 }
 
 /// Eight truths as eight bits: the product moves byte `i`'s lowest bit to bit `56 + i`.
@@ -156,6 +233,7 @@ fn corners<const D: usize, S: Scalar, V>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::xtree::metric::Euclidean;
 
     #[test]
     fn packs_lane_by_lane() {
@@ -182,7 +260,7 @@ mod tests {
             for base in (0..len).step_by(SPAN) {
                 let mask = meeting(&rows, base, &window);
                 let mut near = [0.0; SPAN];
-                distances(&rows, base, &[1.0, 2.0], &mut near);
+                ranks(&rows, base, &Euclidean, &[1.0, 2.0], &mut near);
                 let nearer = below(&near, 400.0);
                 for (bit, &distance) in near.iter().enumerate() {
                     let Some(&x) = rows.column(0).get(base + bit) else {
@@ -192,6 +270,7 @@ mod tests {
                     let point = Rect::from([x, x - 20.0]);
                     assert_eq!(mask >> bit & 1 == 1, window.intersects(&point));
                     assert_eq!(equal(&rows, base, &point) >> bit & 1, 1);
+                    assert_eq!(inside(&rows, base, &window) >> bit & 1, mask >> bit & 1);
                     assert_eq!(distance, point.distance_squared(&[1.0, 2.0]));
                     assert_eq!(nearer >> bit & 1 == 1, distance < 400.0);
                 }

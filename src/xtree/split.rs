@@ -5,17 +5,14 @@
 
 use std::cmp::Reverse;
 
-use super::node::{self, Limits, push, rect_of, take};
+use super::node::{self, push, rect_of, take};
 use super::rect::Rect;
 use super::scalar::Scalar;
+use super::tuning::{Limits, Rules};
 use crate::{Rows, RowsMut};
 
 /// The share of its rows that each half of a cut gets at least, in percent: R*'s value.
 const LEAST_SHARE: usize = 40;
-/// The same for the overlap-minimal split: the X-tree's MIN_FANOUT.
-const LEAST_FANOUT: usize = 35;
-/// The share of their union that two halves may have in common: the X-tree's MAX_OVERLAP.
-const MAX_OVERLAP: f64 = 0.2;
 
 /// A cut: the rows in an order, of which those from `cut` on go to a new node.
 pub(super) struct Plan {
@@ -43,18 +40,19 @@ pub(super) fn inner<const D: usize, S: Scalar, V>(
     rows: &mut Rows<S, V>,
     rect: Rect<D, S>,
     value: V,
-    limits: Limits,
+    rules: &Rules,
     common_history: u64,
 ) -> Result<Rows<S, V>, V> {
     let boxes = with_rows(rows, rect);
     let mut plan = topological(&boxes, boxes.len() * LEAST_SHARE / 100);
-    if overlap_share(&boxes, &plan) > MAX_OVERLAP {
-        match overlap_minimal(&boxes, common_history) {
+    if overlap_share(&boxes, &plan) > rules.tuning.overlap_limit() {
+        let least = boxes.len() * rules.tuning.min_fanout_percent() / 100;
+        match overlap_minimal(&boxes, common_history, least.max(rules.sizes.inner.least)) {
             Some(better) => plan = better,
             None => return Err(value),
         }
     }
-    Ok(apply(rows, &plan, rect, value, limits))
+    Ok(apply(rows, &plan, rect, value, rules.sizes.inner))
 }
 
 fn with_rows<const D: usize, S: Scalar, V>(rows: &Rows<S, V>, rect: Rect<D, S>) -> Vec<Rect<D, S>> {
@@ -77,7 +75,7 @@ fn apply<const D: usize, S: Scalar, V>(
     let mut moved = plan.order[plan.cut..].to_vec();
     // From the last row down, so that the row that fills a gap is never one that is still to move.
     moved.sort_unstable_by_key(|&row| Reverse(row));
-    let pages = limits.pages_for::<S, V>(rows.columns(), moved.len());
+    let pages = limits.pages_for(moved.len());
     let mut upper = Rows::new(rows.columns(), pages);
     let mut low = rows.write();
     let mut high = upper.write();
@@ -196,8 +194,8 @@ fn overlap_share<const D: usize, S: Scalar>(boxes: &[Rect<D, S>], plan: &Plan) -
 fn overlap_minimal<const D: usize, S: Scalar>(
     boxes: &[Rect<D, S>],
     common_history: u64,
+    least: usize,
 ) -> Option<Plan> {
-    let least = (boxes.len() * LEAST_FANOUT / 100).max(1);
     let mut keyed = Vec::with_capacity(boxes.len());
     let mut high = Vec::new();
     let mut best: Option<(usize, Plan)> = None;

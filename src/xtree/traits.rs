@@ -2,10 +2,12 @@
 
 use std::fmt;
 
+use super::bulk::BulkLoad;
+use super::entries::IntoIter;
 use super::rect::Rect;
 use super::scalar::Scalar;
+use super::search::Iter;
 use super::tree::XTree;
-use super::window::Iter;
 
 impl<const D: usize, T, S: Scalar> Default for XTree<D, T, S> {
     fn default() -> Self {
@@ -15,8 +17,8 @@ impl<const D: usize, T, S: Scalar> Default for XTree<D, T, S> {
 
 impl<const D: usize, T: Clone, S: Scalar> Clone for XTree<D, T, S> {
     fn clone(&self) -> Self {
-        let Self { height, len, reinserted_percent, .. } = *self;
-        Self { root: self.root.clone(), height, len, reinserted_percent }
+        let Self { height, len, rules, .. } = *self;
+        Self { root: self.root.clone(), height, len, rules }
     }
 }
 
@@ -26,6 +28,8 @@ impl<const D: usize, T: fmt::Debug, S: Scalar> fmt::Debug for XTree<D, T, S> {
     }
 }
 
+/// Inserts one entry after the other.
+///
 /// # Panics
 /// If a coordinate is NaN; the entries before it are in the tree. [`XTree::insert`] gives an error
 /// instead.
@@ -39,13 +43,25 @@ impl<const D: usize, T, S: Scalar, R: Into<Rect<D, S>>> Extend<(R, T)> for XTree
     }
 }
 
+/// Builds the tree at once, with [`BulkLoad`].
+///
 /// # Panics
-/// If a coordinate is NaN. [`XTree::insert`] gives an error instead.
+/// If a coordinate is NaN. [`XTree::bulk_load`] gives an error instead.
 impl<const D: usize, T, S: Scalar, R: Into<Rect<D, S>>> FromIterator<(R, T)> for XTree<D, T, S> {
     fn from_iter<I: IntoIterator<Item = (R, T)>>(entries: I) -> Self {
-        let mut tree = Self::new();
-        tree.extend(entries);
-        tree
+        match BulkLoad::new().load(entries) {
+            Ok(tree) => tree,
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+impl<const D: usize, T, S: Scalar> IntoIterator for XTree<D, T, S> {
+    type Item = (Rect<D, S>, T);
+    type IntoIter = IntoIter<D, T, S>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        IntoIter::new(self.root, self.len)
     }
 }
 

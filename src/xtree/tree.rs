@@ -1,34 +1,44 @@
-//! [`XTree`]: the tree itself, and what can be asked of it.
+//! [`XTree`]: the tree itself, and how it changes.
 
+use super::bulk::BulkLoad;
+use super::entries::IntoIter;
+use super::extract::{Extraction, Verdicts};
+use super::filter::{All, Filter, Meeting};
 use super::insert::{Insertion, Item, Load, Outcome, make_room};
-use super::nearest::{self, Neighbour};
-use super::nearest_first::NearestFirst;
-use super::node::{self, Limits, Node, bounds, push};
+use super::node::{self, Node, bounds, push};
 use super::rect::{Rect, RectError};
+use super::relocate::{Relocated, Relocation};
 use super::remove::{Orphan, Removal};
 use super::scalar::Scalar;
-use super::window::{Iter, Window};
+use super::search::Search;
+use super::tuning::{Rules, Tuning};
 use crate::{Branch, Durable, Reach, Rows};
 
 /// An index of points and boxes in `D` dimensions (1 to 32), each with a value of type `T`.
 ///
 /// Insertion is the R*-tree's (choose-subtree by overlap, topological split), with the
 /// X-tree's overlap-minimal split and supernodes for inner nodes that have no good split. Several
-/// entries may have the same box, and the same value. Coordinates may be infinite, but not NaN.
+/// entries may have the same box, and the same value. Coordinates may be infinite, but not NaN: a
+/// box that is infinite in a direction has no end there, and the distance to what lies at infinity
+/// is infinite, but for 0 between equal infinities.
 ///
-/// Nodes are page-sized blocks (4 KiB; a wide value takes more) whose writes are announced, see
-/// [`Rows`].
+/// Searches are lazy iterators; they do not allocate. Nodes are page-sized blocks (4 KiB; a wide
+/// value takes more) whose writes are announced, see [`Rows`]. The tree is the same in a durable
+/// heap and outside of one.
 ///
 /// ```
-/// use stillheap::{Rect, XTree};
+/// use stillheap::{GreatCircle, Rect, XTree};
 ///
 /// let mut tree = XTree::<2, &str>::new();
-/// tree.insert([48.9, 2.4], "Paris")?;
-/// tree.insert([52.5, 13.4], "Berlin")?;
-/// tree.insert([52.4, 13.1], "Potsdam")?;
-/// assert_eq!(*tree.nearest([50.0, 3.0], 1)[0].value, "Paris");
-/// assert_eq!(tree.window(&Rect::new([52.0, 13.0], [53.0, 14.0])?).count(), 2);
-/// assert_eq!(tree.remove(&[52.5, 13.4].into(), |&name| name == "Berlin"), Some("Berlin"));
+/// tree.insert([2.4, 48.9], "Paris")?;
+/// tree.insert([13.4, 52.5], "Berlin")?;
+/// tree.insert([13.1, 52.4], "Potsdam")?;
+/// assert_eq!(*tree.nearest([3.0, 50.0], 1)[0].value, "Paris");
+/// assert_eq!(tree.window(&Rect::new([13.0, 52.0], [14.0, 53.0])?).count(), 2);
+/// let near = tree.within_distance_by(GreatCircle::EARTH, [13.0, 52.4], 30_000.0);
+/// assert_eq!(near.map(|(_, name)| *name).collect::<Vec<_>>(), ["Berlin", "Potsdam"]);
+/// assert!(tree.relocate(&[2.4, 48.9].into(), |&name| name == "Paris", [2.35, 48.86])?);
+/// assert_eq!(tree.remove(&[13.4, 52.5].into(), |&name| name == "Berlin"), Some("Berlin"));
 /// # Ok::<(), stillheap::RectError>(())
 /// ```
 #[derive(Durable)]
@@ -38,31 +48,37 @@ pub struct XTree<const D: usize, T, S: Scalar = f64> {
     /// Levels of nodes; leaves are level 0, and the root is level `height - 1`.
     pub(super) height: u32,
     pub(super) len: usize,
-    pub(super) reinserted_percent: u8,
+    pub(super) rules: Rules,
 }
 
 impl<const D: usize, T, S: Scalar> XTree<D, T, S> {
     /// An empty tree; allocates nothing.
     #[must_use]
     pub const fn new() -> Self {
-        const { assert!(D >= 1 && D <= 32, "an X-tree has 1 to 32 dimensions") };
-        Self { root: None, height: 0, len: 0, reinserted_percent: 0 }
+        Self::with_tuning(Tuning::new())
     }
 
-    /// The same tree, with forced reinsertion (R*-tree, section 4.3) of `percent` of a node's rows,
-    /// 0 to 45, when it is full for the first time in an insertion; the paper takes 30, the default
-    /// is 0.
-    ///
-    /// With page-sized nodes it does not pay: at 100,000 uniform, sorted or clustered points, 30 %
-    /// made insertion 2 to 3 times slower, and queries between 8 % slower and 5 % faster.
-    ///
-    /// # Panics
-    /// If `percent` is above 45.
+    /// An empty tree with other parameters than the default ones.
     #[must_use]
-    pub const fn with_reinsertion(mut self, percent: u8) -> Self {
-        assert!(percent <= 45, "at most 45 % can be reinserted");
-        self.reinserted_percent = percent;
-        self
+    pub const fn with_tuning(tuning: Tuning) -> Self {
+        const { assert!(D >= 1 && D <= 32, "an X-tree has 1 to 32 dimensions") };
+        Self { root: None, height: 0, len: 0, rules: Rules::of::<D, T, S>(tuning) }
+    }
+
+    /// A tree with all these entries, built at once; [`BulkLoad`] has more to choose from.
+    ///
+    /// # Errors
+    /// [`RectError`] if a coordinate is NaN.
+    pub fn bulk_load<R: Into<Rect<D, S>>>(
+        entries: impl IntoIterator<Item = (R, T)>,
+    ) -> Result<Self, RectError> {
+        BulkLoad::new().load(entries)
+    }
+
+    /// The parameters that the tree was made with.
+    #[must_use]
+    pub const fn tuning(&self) -> Tuning {
+        self.rules.tuning
     }
 
     /// Adds an entry: a point (`[S; D]`) or a box ([`Rect`]), and its value.
@@ -79,89 +95,109 @@ impl<const D: usize, T, S: Scalar> XTree<D, T, S> {
 
     /// Takes out one entry with exactly the box `at` whose value `matches`, and returns the value.
     pub fn remove(&mut self, at: &Rect<D, S>, matches: impl FnMut(&T) -> bool) -> Option<T> {
-        let mut removal = Removal { rect: at, matches, orphans: Vec::new() };
+        let sizes = self.rules.sizes;
+        let mut removal = Removal { rect: at, matches, orphans: Vec::new(), sizes };
         let value = removal.take(Reach::from(self.root.as_mut()?), self.height - 1)?;
         self.len -= 1;
-        for orphan in removal.orphans {
-            self.adopt(orphan);
-        }
+        self.adopt_all(removal.orphans);
         self.trim_root();
         Some(value)
     }
 
-    /// The entries whose boxes meet `window`; touching is enough. Lazy, and allocates nothing.
-    #[must_use]
-    pub fn window(&self, window: &Rect<D, S>) -> Window<'_, D, T, S> {
-        Window::new(self.root.as_ref(), *window)
-    }
-
-    /// The entries whose boxes contain `point`: those at the point, for entries that are points.
-    #[must_use]
-    pub fn at(&self, point: [S; D]) -> Window<'_, D, T, S> {
-        self.window(&point.into())
-    }
-
-    /// Whether there is an entry with exactly the box `at` and the value `value`.
-    #[must_use]
-    pub fn contains(&self, at: &Rect<D, S>, value: &T) -> bool
-    where
-        T: PartialEq,
-    {
-        self.window(at).any(|(rect, other)| rect == *at && other == value)
-    }
-
-    /// The `count` entries nearest to `point` by Euclidean distance, nearest first.
+    /// Gives one entry with exactly the box `from` whose value `matches` the box `to`; `false` if
+    /// there is none. Cheaper than removing and inserting it, above all for short ways.
     ///
-    /// All of them if the tree has fewer; none if the point holds NaN. The order among equals is
-    /// arbitrary.
-    #[must_use]
-    pub fn nearest(&self, point: [S; D], count: usize) -> Vec<Neighbour<'_, D, T, S>> {
-        self.root.as_ref().map_or_else(Vec::new, |root| nearest::nearest(root, &point, count))
+    /// # Errors
+    /// [`RectError`] if a coordinate of `to` is NaN; the tree is then as before.
+    pub fn relocate(
+        &mut self,
+        from: &Rect<D, S>,
+        matches: impl FnMut(&T) -> bool,
+        to: impl Into<Rect<D, S>>,
+    ) -> Result<bool, RectError> {
+        let to = to.into();
+        to.check()?;
+        let Some(root) = &mut self.root else { return Ok(false) };
+        let insertion = Insertion::new(&self.rules);
+        let mut relocation = Relocation { from, to, matches, orphans: Vec::new(), insertion };
+        let mut homeless = None;
+        match relocation.go(Reach::from(&mut *root), self.height - 1, None) {
+            Relocated::Absent => return Ok(false),
+            Relocated::Done(Outcome::Full(item)) => self.make_room(item),
+            Relocated::Done(_) => {}
+            Relocated::Homeless(value) => {
+                homeless = Some(Item { rect: to, load: Load::Entry(value), level: 0 });
+            }
+        }
+        let Relocation { mut insertion, orphans, .. } = relocation;
+        self.place_homeless(&mut insertion);
+        self.adopt_all(orphans);
+        if let Some(item) = homeless {
+            self.place(item);
+        }
+        self.trim_root();
+        Ok(true)
     }
 
-    /// All entries, nearest to `point` first, found as they are asked for; none if the point holds
-    /// NaN.
-    #[must_use]
-    pub fn nearest_first(&self, point: [S; D]) -> NearestFirst<'_, D, T, S> {
-        NearestFirst::new(self.root.as_ref(), point)
+    /// Keeps the entries for which `keep` holds. All are judged before any goes, so that a panic in
+    /// `keep` leaves the tree as it was.
+    pub fn retain(&mut self, mut keep: impl FnMut(&Rect<D, S>, &T) -> bool) {
+        drop(self.extract(&All, |rect, value| !keep(rect, value)));
     }
 
-    /// All entries, in no particular order.
-    #[must_use]
-    pub fn iter(&self) -> Iter<'_, D, T, S> {
-        Iter::new(self.root.as_ref(), self.len)
+    /// Takes out the entries that meet `window`, and returns them.
+    pub fn drain_window(&mut self, window: &Rect<D, S>) -> Vec<(Rect<D, S>, T)> {
+        self.extract(&Meeting(*window), |_, _| true)
     }
 
-    /// How many entries there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.len
-    }
-
-    /// Whether there are no entries.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    /// The least box around all entries; `None` if there are none.
-    #[must_use]
-    pub fn bounds(&self) -> Option<Rect<D, S>> {
-        self.root.as_ref().map(bounds)
+    /// Takes out all entries; they are dropped with the iterator if they are not taken from it.
+    pub fn drain(&mut self) -> IntoIter<D, T, S> {
+        std::mem::replace(self, Self::with_tuning(self.tuning())).into_iter()
     }
 
     /// Drops every entry.
     pub fn clear(&mut self) {
-        *self = Self::new().with_reinsertion(self.reinserted_percent);
+        *self = Self::with_tuning(self.tuning());
+    }
+
+    fn extract<F: Filter<D, S>>(
+        &mut self,
+        filter: &F,
+        goes: impl FnMut(&Rect<D, S>, &T) -> bool,
+    ) -> Vec<(Rect<D, S>, T)> {
+        let verdicts = Verdicts::of(Search::new(self.root.as_ref(), filter.clone()), goes);
+        let Some(root) = &mut self.root else { return Vec::new() };
+        if verdicts.going == 0 {
+            return Vec::new();
+        }
+        let mut extraction = Extraction {
+            filter,
+            verdicts: verdicts.iter(),
+            sizes: self.rules.sizes,
+            taken: Vec::with_capacity(verdicts.going),
+            orphans: Vec::new(),
+        };
+        extraction.sweep(Reach::from(&mut *root), self.height - 1);
+        let Extraction { taken, orphans, .. } = extraction;
+        self.len -= taken.len();
+        if self.root.as_ref().is_some_and(Branch::is_empty) {
+            (self.root, self.height) = (None, 0);
+        }
+        self.adopt_all(orphans);
+        self.trim_root();
+        taken
     }
 
     /// Inserts an item, and what that made homeless.
     fn place(&mut self, item: Item<D, T, S>) {
-        let mut insertion = Insertion::new(self.reinserted_percent);
-        let mut next = Some(item);
-        while let Some(item) = next {
-            self.place_one(&mut insertion, item);
-            next = insertion.homeless.pop();
+        let mut insertion = Insertion::new(&self.rules);
+        self.place_one(&mut insertion, item);
+        self.place_homeless(&mut insertion);
+    }
+
+    fn place_homeless(&mut self, insertion: &mut Insertion<D, T, S>) {
+        while let Some(item) = insertion.homeless.pop() {
+            self.place_one(insertion, item);
         }
     }
 
@@ -169,16 +205,36 @@ impl<const D: usize, T, S: Scalar> XTree<D, T, S> {
         let Some(root) = &mut self.root else {
             return self.plant(item);
         };
-        let outcome = insertion.descend(Reach::from(&mut *root), self.height - 1, item);
-        let Outcome::Full(item) = outcome else { return };
-        let Some((rect, sibling)) = make_room(root, item) else { return };
-        let pages = Limits::inner::<D, T, S>().pages;
-        let child = std::mem::replace(root, Branch::Inner(Rows::new(2 * D, pages)));
-        if let Branch::Inner(inner) = root {
-            let mut page = inner.write();
-            push(&mut page, &bounds::<D, T, S>(&child), child);
-            push(&mut page, &rect, sibling);
+        // A node of the root's own level, in a tree that has lost those above.
+        if item.level == self.height {
+            if let Load::Node(node) = item.load {
+                self.grow(item.rect, node);
+            }
+            return;
         }
+        let outcome = insertion.descend(Reach::from(root), self.height - 1, item);
+        if let Outcome::Full(item) = outcome {
+            self.make_room(item);
+        }
+    }
+
+    /// Puts `item` into the root, which is full.
+    fn make_room(&mut self, item: Item<D, T, S>) {
+        let Some(root) = &mut self.root else { return };
+        if let Some((rect, sibling)) = make_room(root, item, &self.rules) {
+            self.grow(rect, sibling);
+        }
+    }
+
+    /// Puts a new root above the old one and its new sibling.
+    fn grow(&mut self, rect: Rect<D, S>, sibling: Node<T, S>) {
+        let Some(old) = self.root.take() else { return };
+        let mut inner = Rows::new(2 * D, self.rules.sizes.inner.pages);
+        let mut page = inner.write();
+        push(&mut page, &bounds::<D, T, S>(&old), old);
+        push(&mut page, &rect, sibling);
+        drop(page);
+        self.root = Some(Branch::Inner(inner));
         self.height += 1;
     }
 
@@ -186,10 +242,10 @@ impl<const D: usize, T, S: Scalar> XTree<D, T, S> {
     fn plant(&mut self, item: Item<D, T, S>) {
         match item.load {
             Load::Entry(value) => {
-                let points = item.rect.is_point();
-                let limits =
-                    if points { Limits::points::<D, T, S>() } else { Limits::boxes::<D, T, S>() };
-                let mut leaf = Rows::new(if points { D } else { 2 * D }, limits.pages);
+                let sizes = &self.rules.sizes;
+                let (columns, limits) =
+                    if item.rect.is_point() { (D, sizes.points) } else { (2 * D, sizes.boxes) };
+                let mut leaf = Rows::new(columns, limits.pages);
                 push(&mut leaf.write(), &item.rect, value);
                 self.root = Some(Branch::Leaf(leaf));
                 self.height = 1;
@@ -201,7 +257,15 @@ impl<const D: usize, T, S: Scalar> XTree<D, T, S> {
         }
     }
 
-    /// Inserts anew what a dissolved node held.
+    /// Inserts anew what dissolved nodes held, the highest first: a tree that has lost its root
+    /// grows with them.
+    fn adopt_all(&mut self, mut orphans: Vec<Orphan<T, S>>) {
+        orphans.sort_by_key(|orphan| std::cmp::Reverse(orphan.level));
+        for orphan in orphans {
+            self.adopt(orphan);
+        }
+    }
+
     fn adopt(&mut self, orphan: Orphan<T, S>) {
         match orphan.node {
             Branch::Leaf(mut leaf) => {
@@ -232,7 +296,7 @@ impl<const D: usize, T, S: Scalar> XTree<D, T, S> {
                     self.height -= 1;
                 }
                 Branch::Inner(inner) => {
-                    node::shrink::<D, S, Node<T, S>>(inner, Limits::inner::<D, T, S>());
+                    node::shrink::<D, S, Node<T, S>>(inner, self.rules.sizes.inner);
                     return;
                 }
                 Branch::Leaf(_) => return,

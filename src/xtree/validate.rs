@@ -1,8 +1,9 @@
 //! The tree's check of itself.
 
-use super::node::{Limits, Node, bounds, rect_of};
+use super::node::{Node, bounds, rect_of};
 use super::scalar::Scalar;
 use super::tree::XTree;
+use super::tuning::{Limits, Sizes};
 use crate::Branch;
 
 /// What is wrong with a tree. Such an error is a defect of this crate, or of the memory.
@@ -68,7 +69,7 @@ impl<const D: usize, T, S: Scalar> XTree<D, T, S> {
             (None, None) => 0,
             (Some(root), Some(level)) => {
                 let least = if level == 0 { 1 } else { 2 };
-                check::<D, T, S>(root, level, least)?
+                check::<D, T, S>(&self.rules.sizes, root, level, least)?
             }
             _ => return Err(Invalid::Depth { level: self.height }),
         };
@@ -78,12 +79,12 @@ impl<const D: usize, T, S: Scalar> XTree<D, T, S> {
 
 /// Checks `node`, which holds at least `least` rows, and everything below; counts its entries.
 fn check<const D: usize, T, S: Scalar>(
+    sizes: &Sizes,
     node: &Node<T, S>,
     level: u32,
     least: usize,
 ) -> Result<usize, Invalid> {
-    let limits = Limits::of_node::<D, T, S>(node);
-    check_shape::<D, T, S>(node, level, least, limits)?;
+    check_shape::<D, T, S>(node, level, least, sizes.of_node::<D, T, S>(node))?;
     match (node, level.checked_sub(1)) {
         (Branch::Leaf(leaf), None) => {
             for row in 0..leaf.len() {
@@ -101,16 +102,13 @@ fn check<const D: usize, T, S: Scalar>(
                 if found != expected {
                     return Err(wrong_box(level, row, &found, &expected));
                 }
-                entries += check::<D, T, S>(child, below, limits_below::<D, T, S>(child))?;
+                let least = sizes.of_node::<D, T, S>(child).least;
+                entries += check::<D, T, S>(sizes, child, below, least)?;
             }
             Ok(entries)
         }
         _ => Err(Invalid::Depth { level }),
     }
-}
-
-fn limits_below<const D: usize, T, S: Scalar>(child: &Node<T, S>) -> usize {
-    Limits::of_node::<D, T, S>(child).least
 }
 
 fn check_shape<const D: usize, T, S: Scalar>(
@@ -127,7 +125,7 @@ fn check_shape<const D: usize, T, S: Scalar>(
         }
         Branch::Inner(inner) => {
             let fits = inner.columns() == 2 * D && inner.pages().is_multiple_of(limits.pages);
-            (inner.columns(), inner.pages(), inner.capacity(), fits)
+            (inner.columns(), inner.pages(), limits.room(inner.pages()), fits)
         }
     };
     if !fits {
@@ -161,13 +159,13 @@ mod tests {
             let min = [at(0), at(1), at(2), at(3)];
             (Rect::new(min, min.map(|least| least + 60.0 - least / 4.0)).unwrap(), number)
         });
-        boxes.collect()
+        let mut tree = XTree::new();
+        tree.extend(boxes);
+        tree
     }
 
-    fn supernodes(node: &Node<u32, f64>) -> usize {
-        let Branch::Inner(inner) = node else { return 0 };
-        let own = inner.pages() > Limits::inner::<4, u32, f64>().pages;
-        usize::from(own) + inner.values().iter().map(supernodes).sum::<usize>()
+    fn supernodes(tree: &XTree<4, u32>) -> usize {
+        tree.stats().levels.iter().map(|level| level.supernodes).sum()
     }
 
     fn root_of(tree: &mut XTree<4, u32>) -> &mut Inner<u32, f64> {
@@ -181,13 +179,13 @@ mod tests {
     fn supernodes_grow_and_dissolve() {
         let mut tree = overlapping(4000);
         tree.validate().unwrap();
-        assert!(supernodes(tree.root.as_ref().unwrap()) > 0);
+        assert!(supernodes(&tree) > 0);
         let entries: Vec<_> = tree.iter().map(|(rect, &number)| (rect, number)).collect();
         for (rect, number) in &entries[300..] {
             assert_eq!(tree.remove(rect, |other| other == number), Some(*number));
         }
         tree.validate().unwrap();
-        assert_eq!(supernodes(tree.root.as_ref().unwrap()), 0);
+        assert_eq!(supernodes(&tree), 0);
         assert_eq!(tree.iter().count(), 300);
     }
 
