@@ -47,7 +47,7 @@ pub mod xtree;
 pub use runtime::{
     Attached, Compacted, Compression, Event, FreezeStats, Heap, OpenError, Options, ProcessHeap,
     Restore, Restored, Scope, SkippedSnapshot, SnapshotError, SnapshotInfo, Stats, Still,
-    StillInfo, StoreFailure, touch, transient,
+    StillInfo, StoreFailure, UseStats, touch, transient,
 };
 #[cfg(not(loom))]
 pub use snapshot::VerifyError;

@@ -143,6 +143,8 @@ fn compares_and_paints() {
         refused(2, &arguments, &["is there already"]);
         assert!(text(&[&arguments[..], &["--force"]].concat()).contains("pixels"));
     }
+    let reads = folder.path().join("reads.png");
+    assert!(text(&["heatmap", str(&heap), str(&reads), "--by", "reads"]).contains("pixels"));
     let inside = heap.join("x.png");
     refused(2, &["heatmap", str(&heap), str(&inside)], &["heap's directory"]);
     refused_usage(&["heatmap", str(&heap), "x.png", "--by", "change"]);

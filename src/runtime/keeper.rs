@@ -269,7 +269,10 @@ impl Worker {
         let draft =
             |window: &Window<'_>| store.draft(heap.arena(), window, frozen_at, operations, saves);
         let saved = take::save(heap, &mut self.preparation, frozen, draft);
-        let saved = saved.map_err(|error| write_failure(number, &error))?;
+        let mut saved = saved.map_err(|error| write_failure(number, &error))?;
+        if let Some(uses) = self.process.opened.uses() {
+            saved.draft.set_reads(&uses.by_chunk());
+        }
         self.process.meter.add(&saved.info, saved.draft.counts.by_thread);
         let record = store.commit(saved.draft).map_err(|error| write_failure(number, &error))?;
         self.saved_changes = saved.changes;

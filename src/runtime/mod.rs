@@ -28,6 +28,7 @@ mod take;
 mod thread;
 mod upkeep;
 mod upper;
+pub(crate) mod uses;
 
 pub(crate) use crate::heap::ROOTS_MAX;
 pub use crate::heap::{RootRecord, RootTableError};
@@ -48,3 +49,4 @@ pub(crate) use scope::Holding;
 pub use scope::{Scope, transient};
 pub use stats::Stats;
 pub use still::{Still, StillInfo};
+pub use uses::UseStats;

@@ -1,7 +1,7 @@
 //! Opening: lock, choose, map, check, go on in main space.
 #![allow(unsafe_code, reason = "maps an image over unused cells of the arena")]
 
-use crate::base::{ChunkIndex, PAGE_SIZE, RunSet};
+use crate::base::{PAGE_SIZE, RunSet};
 use crate::heap::{AdoptError, CellRun};
 use crate::image::{Chain, ChooseError, Skipped, Sound, Wish, inspect};
 use crate::os::{self, DirLock, DiskDir, DiskFile, LockError};
@@ -12,9 +12,11 @@ use crate::runtime::keeper::{Keeper, SavedState, tell};
 use crate::runtime::process::{self, Process};
 use crate::runtime::scope::transient;
 use crate::runtime::upkeep::{Unverified, Upkeep};
+use crate::runtime::uses::Uses;
 use crate::runtime::{Event, Options, ProcessHeap, Restore, Scope};
 use crate::snapshot::{
-    Opening, PlaceError, Placement, Prepared, Store, StoreError, Way, heat_in, host_of,
+    ChunkUse, Opening, PlaceError, Placement, Prepared, Store, StoreError, Way, host_of,
+    hottest_first, uses_in,
 };
 use std::io;
 use std::path::{Path, PathBuf};
@@ -155,6 +157,7 @@ impl ProcessHeap {
             process.meter.set_opening(started);
         }
         claim.set(path);
+        note_uses(process, unverified.as_ref());
         faults::set_up(process, &options).map_err(OpenError::System)?;
         process.opened.set_trigger(options.snapshot_every_ops);
         // A restored heap is as its snapshot has it; an empty one has none yet.
@@ -306,7 +309,7 @@ fn restore(
         }
         Err(source) => return Err(OpenError::Image { path, source }),
     }
-    let hot = take_heat(process, chain);
+    let uses = take_uses(process, chain);
     let record = &sound.snapshot;
     let restored = Restored {
         number: record.number,
@@ -317,9 +320,8 @@ fn restore(
         elapsed: started.elapsed(),
         skipped: sound.skipped.iter().map(skipped_snapshot).collect(),
     };
-    let hot = if prepared.is_loaded() { Vec::new() } else { hot };
-    let chain = chain.clone();
-    Ok((restored, Unverified { number: record.number, chain, hot, verify: is_later, started }))
+    let (number, chain, fetch) = (record.number, chain.clone(), !prepared.is_loaded());
+    Ok((restored, Unverified { number, chain, uses, fetch, verify: is_later, started }))
 }
 
 /// The cells that a prepared snapshot takes.
@@ -334,17 +336,24 @@ pub(super) fn cell_runs(prepared: &Prepared<DiskFile>) -> Vec<CellRun> {
     prepared.placements().iter().map(run).collect()
 }
 
-/// What the snapshot knows of how often chunks are written. Gives those that are, hottest first.
-fn take_heat(process: &Process, chain: &Chain<DiskFile>) -> Vec<ChunkIndex> {
+/// What the snapshot knows of how its chunks are used, hottest first.
+fn take_uses(process: &Process, chain: &Chain<DiskFile>) -> Vec<ChunkUse> {
     let notes = chain.segments().last().map_or(&[][..], |last| last.notes());
-    let mut hot: Vec<(ChunkIndex, u32)> = heat_in(notes).collect();
-    for &(chunk, heat) in &hot {
-        process.heap.arena().cow().set_heat(chunk, heat);
+    let mut uses: Vec<ChunkUse> = uses_in(notes).collect();
+    for known in &uses {
+        process.heap.arena().cow().set_heat(known.chunk, known.written);
     }
     let runs = RunSet::of(chain.runs().iter().copied());
-    hot.retain(|(chunk, _)| runs.contains(chunk.first_page()));
-    hot.sort_by_key(|(chunk, heat)| (std::cmp::Reverse(*heat), *chunk));
-    hot.into_iter().map(|(chunk, _)| chunk).collect()
+    uses.retain(|known| runs.contains(known.chunk.first_page()));
+    hottest_first(&mut uses);
+    uses
+}
+
+/// From now on it is noted which blocks are read.
+fn note_uses(process: &Process, unverified: Option<&Unverified>) {
+    let before = unverified.map_or(&[][..], |unverified| &unverified.uses);
+    let before = before.iter().filter(|known| known.read > 0).copied();
+    process.opened.begin_uses(|| not_in_arena(|| Box::new(Uses::new(before.collect()))));
 }
 
 /// Pages that a snapshot's segments have saved.

@@ -3,10 +3,11 @@
 
 use crate::cow::Bell;
 use crate::runtime::events::SnapshotFailure;
+use crate::runtime::uses::Uses;
 use crate::runtime::{Scope, SnapshotError};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// The process's part in the heap that it has opened.
 #[derive(Debug, Default)]
@@ -28,6 +29,8 @@ pub(crate) struct Opened {
     /// Names of the roots that a panic has left half changed.
     poisoned: Mutex<Vec<Arc<str>>>,
     forked: AtomicBool,
+    /// Which blocks are read. Not in the arena: `open` makes it transiently.
+    uses: OnceLock<Box<Uses>>,
 }
 
 /// The right to open a heap; opening has succeeded when it is set.
@@ -117,6 +120,16 @@ impl Opened {
     pub(crate) fn clear_poison(&self, root: &str) {
         let _scope = Scope::enter();
         lock(&self.poisoned).retain(|name| **name != *root);
+    }
+
+    /// From now on it is noted which blocks are read. What `make` gives must be transient.
+    pub(super) fn begin_uses(&self, make: impl FnOnce() -> Box<Uses>) {
+        self.uses.get_or_init(make);
+    }
+
+    /// Which blocks are read; `None` until a heap has been opened.
+    pub(super) fn uses(&self) -> Option<&Uses> {
+        self.uses.get().map(Box::as_ref)
     }
 
     pub(super) fn set_forked(&self, forked: bool) {

@@ -4,7 +4,8 @@ use crate::cow::CowCounts;
 use crate::heap::HeapStats;
 use crate::os;
 use crate::runtime::process::Process;
-use crate::runtime::{FreezeStats, SnapshotError, StillInfo};
+use crate::runtime::uses::Uses;
+use crate::runtime::{FreezeStats, SnapshotError, StillInfo, UseStats};
 
 /// What a heap holds and has done.
 #[derive(Clone, Debug)]
@@ -25,6 +26,8 @@ pub struct Stats {
     /// By heat, how many chunks of 2 MiB there are: `heat[n]` were written in `n` of the last
     /// eight epochs.
     pub heat: [u64; 9],
+    /// How often readers find their block among those that were read last.
+    pub uses: UseStats,
     /// How much of the process's anonymous memory lies in huge pages, from 0 to 1; `None` if the
     /// kernel does not say. With few of them freezes take longer.
     pub huge_page_share: Option<f64>,
@@ -43,6 +46,7 @@ impl Stats {
             cow: engine.counts(),
             dirtied: engine.dirtied_bytes(),
             heat: engine.heat_counts(),
+            uses: process.opened.uses().map(Uses::stats).unwrap_or_default(),
             huge_page_share: os::huge_page_share(),
             last_error: last.and_then(Result::err),
         }

@@ -23,6 +23,10 @@ pub(super) struct ThreadState {
     pub(super) bounced: Cell<usize>,
     /// Where that buffer lies; 0: not asked for yet.
     pub(super) bounce: Cell<usize>,
+    /// How many uses of blocks to pass over before the next one that is looked at.
+    pub(super) uses_left: Cell<u32>,
+    /// Decides how many there are; 0: nothing has yet.
+    pub(super) chance: Cell<u32>,
 }
 
 thread_local! {
@@ -34,6 +38,8 @@ thread_local! {
             holds: Cell::new(0),
             bounced: Cell::new(0),
             bounce: Cell::new(0),
+            uses_left: Cell::new(0),
+            chance: Cell::new(0),
         }
     };
 }

@@ -4,7 +4,7 @@
 //! Its memory is the system's, as the snapshot thread's is, for it works on the same store.
 #![allow(unsafe_code, reason = "the upkeep thread's memory is transient")]
 
-use crate::base::{CHUNK_SIZE, ChunkIndex, PAGE_SIZE};
+use crate::base::{CHUNK_SIZE, PAGE_SIZE};
 use crate::image::Chain;
 use crate::os::{self, DiskFile, map};
 use crate::runtime::directory::Directory;
@@ -13,6 +13,7 @@ use crate::runtime::options::EventCallback;
 use crate::runtime::process::Process;
 use crate::runtime::scope::transient;
 use crate::runtime::{Event, Options};
+use crate::snapshot::ChunkUse;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -52,8 +53,10 @@ struct Called {
 pub(super) struct Unverified {
     pub(super) number: u64,
     pub(super) chain: Chain<DiskFile>,
-    /// Chunks, hottest first: they are fetched before anything else.
-    pub(super) hot: Vec<ChunkIndex>,
+    /// What is known of chunks, hottest first.
+    pub(super) uses: Vec<ChunkUse>,
+    /// Whether these are to be fetched before anything else; if not, all have been.
+    pub(super) fetch: bool,
     /// Whether the pages are to be verified; if not, they have been.
     pub(super) verify: bool,
     pub(super) started: Instant,
@@ -225,12 +228,12 @@ impl Worker {
             }
         }
         arena.cow().set_haste(false);
-        for chunk in &unverified.hot {
+        for hot in unverified.uses.iter().filter(|_| unverified.fetch) {
             if self.calls.is_ending() {
                 return;
             }
             // What cannot be read is what verification tells, or who looks at it.
-            let _ = map::fetch(arena.base() + chunk.offset(), CHUNK_SIZE);
+            let _ = map::fetch(arena.base() + hot.chunk.offset(), CHUNK_SIZE);
         }
         if unverified.verify {
             let goes_on = |_| !self.calls.is_ending();

@@ -23,7 +23,7 @@ mod store;
 pub use check::Unannounced;
 pub use compact::{CompactError, Compacted};
 pub use error::{RevertError, SaveError, StoreError, VerifyError};
-pub use heat::heat_in;
+pub use heat::{ChunkUse, hottest_first, uses_in};
 pub use plan::CopyMissing;
 pub use policy::Policy;
 pub use restore::{PlaceError, Placement, Prepared, Way};

@@ -9,10 +9,11 @@ use crate::cow::{CellKind, Engine, Saves, Staged, Unit, Window};
 use crate::image::{Chain, SegmentInfo, SegmentWriter, WriteError};
 use crate::os::{Dir, File, Helper};
 use crate::snapshot::check::{Unannounced, check_unsaved};
+use crate::snapshot::heat::ChunkUse;
 use crate::snapshot::plan::{ChunkPlan, CopyMissing, PATIENCE, Plan};
 use crate::snapshot::sieve::Sieve;
 use crate::snapshot::sink::{Batch, Sink, Sunk};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::thread;
 use std::time::Instant;
 
@@ -27,7 +28,7 @@ const HELPED: usize = 8;
 pub struct Draft<F> {
     pub(super) writer: SegmentWriter<F>,
     pub(super) info: SegmentInfo,
-    pub(super) notes: Vec<u8>,
+    pub(super) uses: Vec<ChunkUse>,
     /// How the pages came here.
     pub counts: SaveCounts,
 }
@@ -112,12 +113,19 @@ impl<F: File> Draft<F> {
             let saved = saving.save(&plan, &mut early);
             saving.give_back();
             saved?;
-            let notes = super::heat::encode(plan.in_use.iter().copied(), engine);
+            let uses = ChunkUse::of(&plan.in_use, engine);
             let Saving { sink, counts, .. } = saving;
-            Ok(Self { writer: sink.writer, info, notes, counts })
+            Ok(Self { writer: sink.writer, info, uses, counts })
         });
         early.into_iter().for_each(|staged| window.stage().give(staged));
         result
+    }
+
+    /// Has the notes tell how many of the blocks that were read last begin in each chunk.
+    pub fn set_reads(&mut self, reads: &BTreeMap<ChunkIndex, u32>) {
+        for known in &mut self.uses {
+            known.read = reads.get(&known.chunk).copied().unwrap_or(0);
+        }
     }
 }
 

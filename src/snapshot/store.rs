@@ -19,7 +19,7 @@ use crate::os::Dir;
 use crate::snapshot::compact::{CHAIN_MAX, GATHERED};
 use crate::snapshot::forecast::Forecast;
 use crate::snapshot::policy::spare;
-use crate::snapshot::{Draft, Policy, RevertError, SaveError, StoreError, VerifyError};
+use crate::snapshot::{Draft, Policy, RevertError, SaveError, StoreError, VerifyError, heat};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// An open heap directory.
@@ -230,9 +230,9 @@ impl<D: Dir> Store<D> {
     /// # Errors
     /// See [`SaveError`]. The older snapshots are untouched.
     pub fn commit(&self, draft: Draft<D::File>) -> Result<SnapshotRecord, SaveError> {
-        let Draft { writer, info, notes, .. } = draft;
+        let Draft { writer, info, uses, .. } = draft;
         let summary = writer
-            .finish(&notes)
+            .finish(&heat::encode(&uses))
             .and_then(|finished| finished.sync())
             .map_err(|error| self.abandon(&info, error.into()))?;
         let mut state = self.lock();

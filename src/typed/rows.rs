@@ -22,6 +22,7 @@ use super::rows_mut::{Reach, RowsMut};
 use super::tracked::Pages;
 use crate::base::PAGE_SIZE;
 use crate::runtime::pages::{self, Announced};
+use crate::runtime::uses;
 
 /// Numbers that can be keys: plain, and valid when all their bytes are zero. Sealed.
 pub trait Key: Copy + PartialEq + PartialOrd + fmt::Debug + Send + Sync + sealed::Zeroable {}
@@ -206,6 +207,20 @@ impl<K: Key, V> Rows<K, V> {
             // effect but on speed.
             unsafe { _mm_prefetch::<_MM_HINT_T0>(line) };
         }
+    }
+
+    /// Notes that a reader looks at the block: to be called once by each query that reads it.
+    ///
+    /// A snapshot keeps how many of the blocks that were read last lie in each 2 MiB, and the next
+    /// run fetches these from the disk first. How often a block is found among those read last,
+    /// [`Stats::uses`](crate::Stats) tells.
+    ///
+    /// A call costs some two nanoseconds: one in sixteen, by chance, is looked at, the others are
+    /// counted down. It takes no lock, allocates nothing, announces nothing, and does nothing at
+    /// all as long as no heap has been opened, or if the block does not lie in it.
+    #[inline]
+    pub fn note_use(&self) {
+        uses::note(self.block.addr().get());
     }
 
     /// The user's word number `word` (0 to 4) in the block's header; 0 in a new block.

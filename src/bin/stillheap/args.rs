@@ -45,7 +45,7 @@ pub(crate) enum Command {
     /// Make a new heap of an exported file
     #[command(after_help = help::IMPORT)]
     Import(Import),
-    /// Paint a heap: one pixel a page, by age, heat or change
+    /// Paint a heap: one pixel a page, by age, heat, reads or change
     #[command(after_help = help::HEATMAP)]
     Heatmap(Heatmap),
 }
@@ -177,6 +177,8 @@ pub(crate) struct Heatmap {
 pub(crate) enum By {
     /// In how many of the last eight epochs the page's chunk was written
     Heat,
+    /// How many of the blocks that were read last begin in the page's chunk
+    Reads,
     /// With which file of the snapshot's chain the page was last written
     Age,
     /// What became of the page since snapshot M
@@ -187,6 +189,7 @@ impl By {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Heat => "heat",
+            Self::Reads => "reads",
             Self::Age => "age",
             Self::Change => "change",
         }

@@ -21,7 +21,7 @@ use std::{collections::BTreeMap, fmt, io, io::Write};
 use stillheap::{
     base::{CHUNKS_PER_CELL, CellIndex, PAGES_PER_CELL, PAGES_PER_CHUNK, PageIndex, PageRun},
     os::{Dir, DiskDir, TEMPORARY_PREFIX},
-    snapshot::heat_in,
+    snapshot::{ChunkUse, uses_in},
 };
 
 /// A chunk's block of pixels, and the gaps between blocks.
@@ -49,6 +49,7 @@ struct Report {
 enum Paint {
     Age { segments: usize },
     Heat(BTreeMap<u32, u32>),
+    Reads(BTreeMap<u32, u32>),
     Change(BTreeMap<u32, Change>),
 }
 
@@ -63,7 +64,8 @@ pub(crate) fn run(args: &Heatmap) -> Result<Outcome, Failure> {
     }
     let paint = match args.by {
         By::Age => Paint::Age { segments: opened.chain.segments().len() },
-        By::Heat => Paint::Heat(heat(&opened)),
+        By::Heat => Paint::Heat(by_chunk(&opened, |known| known.written)),
+        By::Reads => Paint::Reads(by_chunk(&opened, |known| known.read)),
         By::Change => {
             let since = folder.snapshot(args.since)?;
             let mut found = BTreeMap::new();
@@ -121,10 +123,15 @@ fn save(
     Ok(painted)
 }
 
-/// How often chunks were written.
-fn heat(opened: &Opened) -> BTreeMap<u32, u32> {
+/// What is known of chunks.
+fn by_chunk(opened: &Opened, what: impl Fn(&ChunkUse) -> u32) -> BTreeMap<u32, u32> {
     let notes = opened.chain.segments().last().map_or(&[][..], |last| last.notes());
-    heat_in(notes).map(|(chunk, heat)| (chunk.0, heat)).collect()
+    uses_in(notes).map(|known| (known.chunk.0, what(&known))).collect()
+}
+
+/// A step for none, and one for each doubling.
+fn doublings(count: u32) -> usize {
+    (u32::BITS - count.leading_zeros()) as usize
 }
 
 /// The colours of a cell's pages.
@@ -150,6 +157,10 @@ fn colours(cell: CellIndex, opened: &Opened, survey: &Survey, paint: &Paint) -> 
             Paint::Age { segments } => ramp(found.segment, segments.saturating_sub(1)),
             Paint::Heat(heat) => {
                 ramp(heat.get(&found.page.chunk().0).map_or(0, |&heat| heat as usize), 8)
+            }
+            Paint::Reads(reads) => {
+                let read = reads.get(&found.page.chunk().0).copied().unwrap_or(0);
+                ramp(doublings(read), doublings(PAGES_PER_CHUNK))
             }
             Paint::Change(_) => SAME,
         };
@@ -203,6 +214,10 @@ fn legend(title: &str, paint: &Paint, opened: &Opened) -> Strip {
             (format!("written in {}", of(0)), of(last).to_string(), last)
         }
         Paint::Heat(_) => ("written in 0".to_owned(), "8 of 8 epochs".to_owned(), 8),
+        Paint::Reads(_) => {
+            let last = doublings(PAGES_PER_CHUNK);
+            ("0 of the blocks".to_owned(), format!("{PAGES_PER_CHUNK} read last"), last)
+        }
         Paint::Change(_) => {
             let keys = [("changed", ramp(2, 2)), ("new", ramp(1, 2)), ("zero", GONE)];
             keyed(&mut strip, line + 6, &keys);

@@ -135,4 +135,5 @@ JSON: file, by, snapshot, width, height, cells, pages_painted.
 Examples:
   stillheap heatmap data.heap age.png
   stillheap heatmap data.heap hot.png --by heat
+  stillheap heatmap data.heap read.png --by reads
   stillheap heatmap data.heap change.png --by change --since 5";

@@ -16,7 +16,7 @@ use serde::Serialize;
 use std::fmt;
 use stillheap::{
     image::{FORMAT_VERSION, Identity},
-    snapshot::heat_in,
+    snapshot::uses_in,
 };
 
 #[derive(Serialize)]
@@ -60,8 +60,8 @@ pub(crate) fn run(args: &Inspect) -> Result<Outcome, Failure> {
 fn heat(opened: &Opened, survey: &Survey) -> [u64; 9] {
     let mut histogram = [0; 9];
     let notes = opened.chain.segments().last().map_or(&[][..], |last| last.notes());
-    for (_, heat) in heat_in(notes) {
-        histogram[usize::try_from(heat.min(8)).unwrap_or(8)] += 1;
+    for known in uses_in(notes) {
+        histogram[known.written.min(8) as usize] += 1;
     }
     let in_use = survey.chunks.iter().filter(|((_, memory), _)| *memory != Memory::Free);
     let in_use: u64 = in_use.map(|(_, count)| count).sum();
