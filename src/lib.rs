@@ -53,8 +53,8 @@ pub use runtime::{
 pub use snapshot::VerifyError;
 #[cfg(not(loom))]
 pub use typed::{
-    Branch, BranchReach, Durable, Kernel, Key, Poisoned, Reach, Root, RootError, Rows, RowsMut,
-    Steady, Tracked, TrackedMut, vectorised,
+    Branch, BranchReach, Durable, Kernel, Key, LANES, Lane, Poisoned, Reach, Root, RootError, Rows,
+    RowsMut, Steady, Tracked, TrackedMut, Vectors, vectorised,
 };
 #[cfg(not(loom))]
 pub use xtree::{

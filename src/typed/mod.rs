@@ -36,4 +36,4 @@ pub use schema::{
 };
 pub use stillheap_derive::Durable;
 pub use tracked::{Tracked, TrackedMut};
-pub use vector::{Kernel, vectorised};
+pub use vector::{Kernel, LANES, Lane, Vectors, vectorised};

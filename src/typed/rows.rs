@@ -20,6 +20,7 @@ use std::{fmt, slice};
 use super::layout::Shape;
 use super::rows_mut::{Reach, RowsMut};
 use super::tracked::Pages;
+use super::vector::{LANES, Lane};
 use crate::base::PAGE_SIZE;
 use crate::runtime::pages::{self, Announced};
 use crate::runtime::uses;
@@ -299,6 +300,26 @@ impl<K: Key, V> Rows<K, V> {
         let offset = self.header().values_at as usize;
         // SAFETY: by `Shape` the values begin within the block or at its end, aligned for `V`.
         unsafe { self.block.byte_add(offset) }.cast()
+    }
+}
+
+impl<K: Lane, V> Rows<K, V> {
+    /// The keys of column `column` in blocks of eight, as [`column_padded`](Self::column_padded)
+    /// has them: from block `first` on, at most `most` blocks.
+    ///
+    /// # Panics
+    /// If there is no such column, or not so many blocks before the first.
+    #[inline]
+    #[must_use]
+    pub fn lanes(&self, column: usize, first: usize, most: usize) -> &[[K; LANES]] {
+        let blocks = self.len().div_ceil(LANES);
+        assert!(first <= blocks, "block {first} of {blocks}");
+        let start = self.column_at(column).cast::<[K; LANES]>();
+        // SAFETY: strides are multiples of 64 bytes not shorter than `capacity` keys, and a block of
+        // `f32` or `f64` is 32 or 64 bytes: all blocks up to the last key's lie in the column.
+        let start = unsafe { start.add(first) };
+        // SAFETY: as above; the column's bytes were zeroed by the allocator: a valid key each.
+        unsafe { slice::from_raw_parts(start.as_ptr(), (blocks - first).min(most)) }
     }
 }
 

@@ -4,7 +4,7 @@ use super::metric::Metric;
 use super::node::rect_of;
 use super::rect::Rect;
 use super::scalar::Scalar;
-use super::scan::{self, Distances, each_bit};
+use super::scan::{self, Ranks, each_bit};
 use crate::Rows;
 
 /// What a [`Search`](super::Search) looks for. Sealed: the methods of [`XTree`](super::XTree) make
@@ -135,14 +135,14 @@ where
 {
     #[inline]
     fn enters<V>(&self, rows: &Rows<S, V>, base: usize) -> u64 {
-        let mut ranks: Distances<S> = [S::INFINITY; _];
+        let mut ranks: Ranks<S> = [S::INFINITY; _];
         scan::bounds(rows, base, &self.metric, &self.from, &mut ranks);
         scan::up_to(&ranks, self.limit) & scan::all(rows, base)
     }
 
     #[inline]
     fn wants<V>(&self, rows: &Rows<S, V>, base: usize) -> u64 {
-        let mut ranks: Distances<S> = [S::INFINITY; _];
+        let mut ranks: Ranks<S> = [S::INFINITY; _];
         scan::ranks(rows, base, &self.metric, &self.from, &mut ranks);
         scan::up_to(&ranks, self.limit) & scan::all(rows, base)
     }

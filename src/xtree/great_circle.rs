@@ -5,8 +5,9 @@
 //! their arcs are not: all is computed as haversines, sin²(d/2), from sines that are polynomials,
 //! so that eight boxes are measured at once.
 
-use super::metric::{LANES, Metric};
+use super::metric::Metric;
 use super::scalar::Scalar;
+use crate::LANES;
 
 /// The great-circle distance on a sphere between places given as `[longitude, latitude]` in
 /// degrees.
@@ -91,16 +92,18 @@ impl<S: Scalar> Metric<2, S> for GreatCircle {
     fn ranks(
         &self,
         from: &GlobePoint,
-        low: [&[S; LANES]; 2],
-        high: [&[S; LANES]; 2],
-    ) -> [S; LANES] {
-        let mut ranks = [S::ZERO; LANES];
-        for lane in 0..LANES {
-            let min = [low[0][lane].to_f64(), low[1][lane].to_f64()];
-            let max = [high[0][lane].to_f64(), high[1][lane].to_f64()];
-            ranks[lane] = S::from_f64(haversine(from, min, max));
+        low: [&[[S; LANES]]; 2],
+        high: [&[[S; LANES]]; 2],
+        into: &mut [[S; LANES]],
+    ) {
+        let corners = low[0].iter().zip(low[1]).zip(high[0].iter().zip(high[1]));
+        for (into, ((west, south), (east, north))) in into.iter_mut().zip(corners) {
+            for lane in 0..LANES {
+                let min = [west[lane].to_f64(), south[lane].to_f64()];
+                let max = [east[lane].to_f64(), north[lane].to_f64()];
+                into[lane] = S::from_f64(haversine(from, min, max));
+            }
         }
-        ranks
     }
 }
 

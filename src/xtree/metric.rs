@@ -1,9 +1,7 @@
 //! Metrics: what "near" means.
 
 use super::scalar::Scalar;
-
-/// Boxes that one call of [`Metric::ranks`] measures.
-pub const LANES: usize = 8;
+use crate::LANES;
 
 /// What near means: a distance between a point and the nearest place of a box.
 ///
@@ -78,19 +76,24 @@ pub trait Metric<const D: usize, S: Scalar> {
         None
     }
 
-    /// The ranks of several boxes, given as columns: `low[axis][lane]` is the least coordinate of
-    /// box `lane` along `axis`. In a form that the compiler vectorises, this is what makes
-    /// searches fast.
+    /// The ranks of many boxes, given as columns in blocks of eight: `low[axis][block][lane]` is the
+    /// least coordinate of a box along `axis`. There are as many blocks in all columns, and as many
+    /// or more in `into`. In a form that the compiler vectorises, this is what makes searches fast.
     #[inline(always)]
     fn ranks(
         &self,
         from: &Self::Origin,
-        low: [&[S; LANES]; D],
-        high: [&[S; LANES]; D],
-    ) -> [S; LANES] {
-        std::array::from_fn(|lane| {
-            self.rank(from, &low.map(|column| column[lane]), &high.map(|column| column[lane]))
-        })
+        low: [&[[S; LANES]]; D],
+        high: [&[[S; LANES]]; D],
+        into: &mut [[S; LANES]],
+    ) {
+        for (block, into) in into.iter_mut().enumerate().take(low[0].len()) {
+            for (lane, into) in into.iter_mut().enumerate() {
+                let min = low.map(|column| column[block][lane]);
+                let max = high.map(|column| column[block][lane]);
+                *into = self.rank(from, &min, &max);
+            }
+        }
     }
 }
 
@@ -138,17 +141,24 @@ macro_rules! euclidean {
             fn ranks(
                 &self,
                 from: &[S; D],
-                low: [&[S; LANES]; D],
-                high: [&[S; LANES]; D],
-            ) -> [S; LANES] {
-                let mut sums = [S::ZERO; LANES];
-                for axis in 0..D {
-                    for lane in 0..LANES {
-                        let outside = axis_distance(low[axis][lane], high[axis][lane], from[axis]);
-                        sums[lane] += outside * outside;
+                low: [&[[S; LANES]]; D],
+                high: [&[[S; LANES]]; D],
+                into: &mut [[S; LANES]],
+            ) {
+                // All of one length, so that no bounds have to be checked within the loop.
+                let blocks = into.len().min(low[0].len());
+                let (low, high) = (low.map(|at| &at[..blocks]), high.map(|at| &at[..blocks]));
+                for (block, into) in into[..blocks].iter_mut().enumerate() {
+                    let mut sums = [S::ZERO; LANES];
+                    for axis in 0..D {
+                        let (low, high) = (&low[axis][block], &high[axis][block]);
+                        for lane in 0..LANES {
+                            let outside = axis_distance(low[lane], high[lane], from[axis]);
+                            sums[lane] += outside * outside;
+                        }
                     }
+                    *into = sums;
                 }
-                sums
             }
         }
     };

@@ -42,7 +42,7 @@ pub use entries::{IntoIter, ValueMut};
 pub use filter::{All, Around, Exactly, Filter, Inside, Meeting, WithinDistance};
 pub use great_circle::{GlobePoint, GreatCircle};
 pub use join::Join;
-pub use metric::{Euclidean, EuclideanSquared, LANES, Metric};
+pub use metric::{Euclidean, EuclideanSquared, Metric};
 pub use nearest::Neighbour;
 pub use nearest_first::NearestFirst;
 pub use rect::{Rect, RectError};

@@ -12,8 +12,8 @@ use super::node::{self, Leaf, Node, rect_of};
 use super::queue::{Queue, Ranked};
 use super::rect::Rect;
 use super::scalar::Scalar;
-use super::scan::{self, Distances, SPAN, each_bit};
-use crate::{Branch, Rows};
+use super::scan::{self, Ranks, SPAN, each_bit};
+use crate::Branch;
 
 /// An entry, and how far it is from the point in question.
 #[derive(Debug)]
@@ -82,9 +82,11 @@ pub(super) fn nearest<'a, const D: usize, T, S: Scalar, M: Metric<D, S>>(
             Branch::Leaf(leaf) if ptr::eq(leaf, first) => {}
             Branch::Leaf(leaf) => best.look_at(leaf, metric, from, &mut ranks),
             Branch::Inner(inner) => {
+                inner.note_use();
                 for base in (0..inner.len()).step_by(SPAN) {
                     scan::bounds(inner, base, metric, from, &mut ranks);
-                    each_bit(best.accepted(inner, base, &ranks), |lane| {
+                    let near = scan::all(inner, base) & scan::up_to(&ranks, best.limit);
+                    each_bit(near, |lane| {
                         let child = &inner.values()[base + lane];
                         node::prefetch(child);
                         queue.push(ranks[lane], child);
@@ -105,7 +107,7 @@ fn likeliest_leaf<'a, const D: usize, T, S: Scalar, M: Metric<D, S>>(
     root: &'a Node<T, S>,
     metric: &M,
     from: &M::Origin,
-    ranks: &mut Distances<S>,
+    ranks: &mut Ranks<S>,
 ) -> &'a Leaf<T, S> {
     let mut node = root;
     loop {
@@ -118,20 +120,19 @@ fn likeliest_leaf<'a, const D: usize, T, S: Scalar, M: Metric<D, S>>(
             scan::ranks(inner, base, metric, from, ranks);
             let least = scan::least(ranks);
             if least < best.0 {
-                let lane = ranks.iter().position(|&rank| rank == least);
-                best = (least, base + lane.unwrap_or(0));
+                best = (least, base + scan::up_to(ranks, least).trailing_zeros() as usize);
             }
         }
         node = &inner.values()[best.1];
     }
 }
 
-/// The best rows so far, and some worse ones that are sorted out now and then.
+/// The best rows so far, and some worse ones that are sorted out leaf by leaf.
 struct Best<'a, T, S: Scalar> {
-    /// In place for a usual answer, and what one scan adds to it.
+    /// In place for a usual answer, and what one leaf adds to it.
     rows: SmallVec<[Ranked<S, Row<'a, T, S>>; 2 * SPAN]>,
     count: usize,
-    /// The worst of the best, once there are `count` of them; infinite before.
+    /// Infinite, until there are `count` rows; then nothing above it is among the best.
     limit: S,
 }
 
@@ -141,31 +142,25 @@ impl<'a, T, S: Scalar> Best<'a, T, S> {
         rank < self.limit || self.rows.len() < self.count
     }
 
-    /// As `accepts`, for the ranks of the rows from `base` on.
-    #[inline]
-    fn accepted<V>(&self, rows: &Rows<S, V>, base: usize, ranks: &Distances<S>) -> u64 {
-        if self.rows.len() < self.count {
-            scan::all(rows, base)
-        } else {
-            scan::below(ranks, self.limit)
-        }
-    }
-
     fn look_at<const D: usize, M: Metric<D, S>>(
         &mut self,
         leaf: &'a Leaf<T, S>,
         metric: &M,
         from: &M::Origin,
-        ranks: &mut Distances<S>,
+        ranks: &mut Ranks<S>,
     ) {
+        leaf.note_use();
         for base in (0..leaf.len()).step_by(SPAN) {
             scan::ranks(leaf, base, metric, from, ranks);
-            each_bit(self.accepted(leaf, base, ranks), |lane| {
-                let what = Row { leaf, row: base + lane };
-                self.rows.push(Ranked { rank: ranks[lane], what });
+            let all = scan::all(leaf, base);
+            if self.rows.is_empty() {
+                self.limit = limit_for(self.count, ranks, all);
+            }
+            each_bit(all & scan::up_to(ranks, self.limit), |lane| {
+                self.rows.push(Ranked { rank: ranks[lane], what: Row { leaf, row: base + lane } });
             });
-            self.sort_out();
         }
+        self.sort_out();
     }
 
     /// Keeps the best `count` rows only.
@@ -177,3 +172,31 @@ impl<'a, T, S: Scalar> Best<'a, T, S> {
         }
     }
 }
+
+/// A rank that `count` or more of the ranks are at most, and hardly more than twice as many: the
+/// first rows would all be among the best of those before them. Infinite if there are too few.
+fn limit_for<S: Scalar>(count: usize, ranks: &Ranks<S>, all: u64) -> S {
+    let rows = all.count_ones() as usize;
+    let enough = 2 * count + 8;
+    if rows <= enough {
+        return S::INFINITY;
+    }
+    let half = S::from_f64(0.5);
+    let (mut low, mut high) = (scan::least(&ranks[..rows]), scan::greatest(&ranks[..rows]));
+    for _ in 0..HALVINGS {
+        let middle = low + (high - low) * half;
+        let found = (all & scan::up_to(ranks, middle)).count_ones() as usize;
+        if found < count {
+            low = middle;
+            continue;
+        }
+        high = middle;
+        if found <= enough {
+            break;
+        }
+    }
+    high
+}
+
+/// In two dimensions ranks are spread evenly, and three halvings of 64 rows leave eight.
+const HALVINGS: usize = 12;

@@ -11,7 +11,7 @@ use super::nearest::{Neighbour, Row};
 use super::node::{Inner, Leaf, Node};
 use super::queue::{Queue, Ranked};
 use super::scalar::Scalar;
-use super::scan::{self, Distances, SPAN, each_bit};
+use super::scan::{self, Ranks, SPAN, each_bit};
 use crate::Branch;
 
 /// All entries, nearest first, found as they are asked for. From
@@ -68,12 +68,13 @@ where
 
     fn next(&mut self) -> Option<Self::Item> {
         let Self { metric, from, queue } = self;
-        let mut ranks: Distances<S> = [S::INFINITY; _];
+        let mut ranks: Ranks<S> = [S::INFINITY; _];
         loop {
             let Ranked { rank, what } = queue.pop()?;
             match what {
                 Place::Entry(entry) => return Some(entry.at(metric.distance(rank))),
                 Place::Leaf(leaf) => {
+                    leaf.note_use();
                     for base in (0..leaf.len()).step_by(SPAN) {
                         scan::ranks(leaf, base, metric, from, &mut ranks);
                         each_bit(scan::all(leaf, base), |lane| {
@@ -83,6 +84,7 @@ where
                     }
                 }
                 Place::Inner(inner) => {
+                    inner.note_use();
                     for base in (0..inner.len()).step_by(SPAN) {
                         scan::bounds(inner, base, metric, from, &mut ranks);
                         each_bit(scan::all(inner, base), |lane| {

@@ -4,11 +4,11 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::ops::{Add, AddAssign, Mul, Sub};
 
-use crate::Key;
+use crate::Lane;
 
-/// A coordinate: `f32` or `f64`. Sealed, as [`Key`] is.
+/// A coordinate: `f32` or `f64`. Sealed, as [`Lane`] is.
 pub trait Scalar:
-    Key
+    Lane
     + Default
     + fmt::Display
     + Add<Output = Self>

@@ -1,14 +1,17 @@
-//! Scans over the rows of a block, 64 at a time, that the compiler turns into vector instructions.
+//! Scans over the rows of a block, 64 at a time, in vector instructions.
 //!
-//! They read whole cache lines: what lies behind the last row is compared too, and masked out.
+//! They read whole blocks of eight rows: what lies behind the last row is compared too, and masked
+//! out. A scan goes column by column, and ends early when no row is left.
 
-use super::metric::{LANES, Metric};
+use super::metric::Metric;
 use super::rect::Rect;
 use super::scalar::Scalar;
-use crate::{Kernel, Rows, vectorised};
+use crate::{Kernel, LANES, Rows, Vectors, vectorised};
 
 /// Rows that one scan covers: one for each bit of its answer.
 pub(super) const SPAN: usize = 64;
+/// Blocks that one scan covers.
+const BLOCKS: usize = SPAN / LANES;
 
 /// Which of the rows from `base` on meet `window`, a bit each.
 #[inline]
@@ -17,8 +20,7 @@ pub(super) fn meeting<const D: usize, S: Scalar, V>(
     base: usize,
     window: &Rect<D, S>,
 ) -> u64 {
-    let (below, above) = (window.max(), window.min());
-    scan::<D, S, V>(rows, base, |axis, low, high| (low <= below[axis]) & (high >= above[axis]))
+    vectorised(Low { rows, base, at_most: &window.max(), at_least: &window.min() })
 }
 
 /// Which of the rows from `base` on have boxes that contain `rect`, a bit each.
@@ -28,8 +30,7 @@ pub(super) fn containing<const D: usize, S: Scalar, V>(
     base: usize,
     rect: &Rect<D, S>,
 ) -> u64 {
-    let (below, above) = (rect.min(), rect.max());
-    scan::<D, S, V>(rows, base, |axis, low, high| (low <= below[axis]) & (high >= above[axis]))
+    vectorised(Low { rows, base, at_most: &rect.min(), at_least: &rect.max() })
 }
 
 /// Which of the rows from `base` on have boxes that lie within `window`, a bit each.
@@ -39,8 +40,7 @@ pub(super) fn inside<const D: usize, S: Scalar, V>(
     base: usize,
     window: &Rect<D, S>,
 ) -> u64 {
-    let (min, max) = (window.min(), window.max());
-    scan::<D, S, V>(rows, base, |axis, low, high| (low >= min[axis]) & (high <= max[axis]))
+    vectorised(High { rows, base, at_least: &window.min(), at_most: &window.max() })
 }
 
 /// Which of the rows from `base` on have exactly the box `rect`, a bit each.
@@ -50,12 +50,74 @@ pub(super) fn equal<const D: usize, S: Scalar, V>(
     base: usize,
     rect: &Rect<D, S>,
 ) -> u64 {
-    let (min, max) = (rect.min(), rect.max());
-    scan::<D, S, V>(rows, base, |axis, low, high| (low == min[axis]) & (high == max[axis]))
+    let contain = containing(rows, base, rect);
+    if contain == 0 { 0 } else { contain & inside(rows, base, rect) }
+}
+
+/// Rows whose least corners are at most something, and whose greatest ones at least something.
+struct Low<'a, const D: usize, S: Scalar, V> {
+    rows: &'a Rows<S, V>,
+    base: usize,
+    at_most: &'a [S; D],
+    at_least: &'a [S; D],
+}
+
+impl<const D: usize, S: Scalar, V> Kernel for Low<'_, D, S, V> {
+    type Output = u64;
+
+    #[inline(always)]
+    fn run(self, vectors: impl Vectors) -> u64 {
+        let Self { rows, base, at_most, at_least } = self;
+        each_axis::<D, S, V>(rows, base, |axis, low, high| {
+            vectors.at_most(low, at_most[axis]) & vectors.at_least(high, at_least[axis])
+        })
+    }
+}
+
+/// Rows whose least corners are at least something, and whose greatest ones at most something.
+struct High<'a, const D: usize, S: Scalar, V> {
+    rows: &'a Rows<S, V>,
+    base: usize,
+    at_least: &'a [S; D],
+    at_most: &'a [S; D],
+}
+
+impl<const D: usize, S: Scalar, V> Kernel for High<'_, D, S, V> {
+    type Output = u64;
+
+    #[inline(always)]
+    fn run(self, vectors: impl Vectors) -> u64 {
+        let Self { rows, base, at_least, at_most } = self;
+        each_axis::<D, S, V>(rows, base, |axis, low, high| {
+            vectors.at_least(low, at_least[axis]) & vectors.at_most(high, at_most[axis])
+        })
+    }
+}
+
+/// The rows that pass along all axes.
+#[inline(always)]
+fn each_axis<const D: usize, S: Scalar, V>(
+    rows: &Rows<S, V>,
+    base: usize,
+    passes: impl Fn(usize, &[S; LANES], &[S; LANES]) -> u8,
+) -> u64 {
+    let offset = rows.columns() - D;
+    let mut passed = all(rows, base).to_le_bytes();
+    for axis in 0..D {
+        let low = rows.lanes(axis, base / LANES, BLOCKS);
+        let high = rows.lanes(offset + axis, base / LANES, BLOCKS);
+        for (passed, (low, high)) in passed.iter_mut().zip(low.iter().zip(high)) {
+            *passed &= passes(axis, low, high);
+        }
+        if u64::from_le_bytes(passed) == 0 {
+            break;
+        }
+    }
+    u64::from_le_bytes(passed)
 }
 
 /// Ranks of as many rows as a scan covers; infinite beyond the last row.
-pub(super) type Distances<S> = [S; SPAN];
+pub(super) type Ranks<S> = [S; SPAN];
 
 /// Fills in the ranks of the boxes of the rows from `base` on.
 #[inline]
@@ -64,10 +126,9 @@ pub(super) fn ranks<const D: usize, S: Scalar, V, M: Metric<D, S>>(
     base: usize,
     metric: &M,
     from: &M::Origin,
-    into: &mut Distances<S>,
+    into: &mut Ranks<S>,
 ) {
-    let (low, high) = corners::<D, S, V>(rows, base);
-    vectorised(Measure { low, high, metric, from, bound: false, into });
+    vectorised(Measure { rows, base, metric, from, bound: false, into });
     into[(rows.len() - base).min(SPAN)..].fill(S::INFINITY);
 }
 
@@ -78,56 +139,59 @@ pub(super) fn bounds<const D: usize, S: Scalar, V, M: Metric<D, S>>(
     base: usize,
     metric: &M,
     from: &M::Origin,
-    into: &mut Distances<S>,
+    into: &mut Ranks<S>,
 ) {
-    let (low, high) = corners::<D, S, V>(rows, base);
-    vectorised(Measure { low, high, metric, from, bound: true, into });
+    vectorised(Measure { rows, base, metric, from, bound: true, into });
     into[(rows.len() - base).min(SPAN)..].fill(S::INFINITY);
 }
 
-struct Measure<'a, const D: usize, S: Scalar, M: Metric<D, S>> {
-    low: Corner<'a, D, S>,
-    high: Corner<'a, D, S>,
+struct Measure<'a, const D: usize, S: Scalar, V, M: Metric<D, S>> {
+    rows: &'a Rows<S, V>,
+    base: usize,
     metric: &'a M,
     from: &'a M::Origin,
     bound: bool,
-    into: &'a mut Distances<S>,
+    into: &'a mut Ranks<S>,
 }
 
-impl<const D: usize, S: Scalar, M: Metric<D, S>> Kernel for Measure<'_, D, S, M> {
+impl<const D: usize, S: Scalar, V, M: Metric<D, S>> Kernel for Measure<'_, D, S, V, M> {
     type Output = ();
 
     #[inline(always)]
-    fn run(self) {
-        let Self { low, high, metric, from, bound, into } = self;
-        let blocks = into.as_chunks_mut::<LANES>().0.iter_mut().take(low[0].len());
-        for (block, into) in blocks.enumerate() {
-            let ranks = metric.ranks(
-                from,
-                std::array::from_fn(|axis| &low[axis][block]),
-                std::array::from_fn(|axis| &high[axis][block]),
-            );
-            *into = if bound { ranks.map(|rank| metric.bound(rank)) } else { ranks };
+    fn run(self, _: impl Vectors) {
+        let Self { rows, base, metric, from, bound, into } = self;
+        let offset = rows.columns() - D;
+        let low = std::array::from_fn(|axis| rows.lanes(axis, base / LANES, BLOCKS));
+        let high = std::array::from_fn(|axis| rows.lanes(offset + axis, base / LANES, BLOCKS));
+        metric.ranks(from, low, high, into.as_chunks_mut::<LANES>().0);
+        if bound {
+            into.iter_mut().for_each(|rank| *rank = metric.bound(*rank));
         }
     }
 }
 
-/// Which of the ranks are below `limit`, a bit each.
-#[inline]
-pub(super) fn below<S: Scalar>(ranks: &Distances<S>, limit: S) -> u64 {
-    mask_of(ranks, |rank| rank < limit)
-}
-
 /// Which of the ranks are at most `limit`, a bit each.
 #[inline]
-pub(super) fn up_to<S: Scalar>(ranks: &Distances<S>, limit: S) -> u64 {
-    mask_of(ranks, |rank| rank <= limit)
+pub(super) fn up_to<S: Scalar>(ranks: &Ranks<S>, limit: S) -> u64 {
+    vectorised(UpTo { ranks, limit })
 }
 
-#[inline]
-fn mask_of<S: Scalar>(ranks: &Distances<S>, passes: impl Fn(S) -> bool) -> u64 {
-    let blocks = ranks.as_chunks::<LANES>().0.iter().enumerate();
-    blocks.fold(0, |mask, (block, lanes)| mask | pack(lanes.map(&passes)) << (block * LANES))
+struct UpTo<'a, S> {
+    ranks: &'a Ranks<S>,
+    limit: S,
+}
+
+impl<S: Scalar> Kernel for UpTo<'_, S> {
+    type Output = u64;
+
+    #[inline(always)]
+    fn run(self, vectors: impl Vectors) -> u64 {
+        let mut passed = [0; BLOCKS];
+        for (passed, ranks) in passed.iter_mut().zip(self.ranks.as_chunks::<LANES>().0) {
+            *passed = vectors.at_most(ranks, self.limit);
+        }
+        u64::from_le_bytes(passed)
+    }
 }
 
 /// Calls `each` with the number of every bit that is set.
@@ -171,76 +235,10 @@ fn fold<S: Scalar>(keys: &[S], neutral: S, pick: impl Fn(S, S) -> S) -> S {
     lanes.iter().chain(rest).fold(neutral, |picked, &key| pick(key, picked))
 }
 
-#[inline]
-fn scan<const D: usize, S: Scalar, V>(
-    rows: &Rows<S, V>,
-    base: usize,
-    passes: impl Fn(usize, S, S) -> bool,
-) -> u64 {
-    let (low, high) = corners::<D, S, V>(rows, base);
-    vectorised(Compare { low, high, passes }) & all(rows, base)
-}
-
-/// Compares both corners of some rows with something, a bit of the answer each.
-struct Compare<'a, const D: usize, S, P> {
-    low: Corner<'a, D, S>,
-    high: Corner<'a, D, S>,
-    passes: P,
-}
-
-impl<const D: usize, S: Scalar, P: Fn(usize, S, S) -> bool> Kernel for Compare<'_, D, S, P> {
-    type Output = u64;
-
-    #[inline(always)]
-    fn run(self) -> u64 {
-        let Self { low, high, passes } = self;
-        let mut mask = 0;
-        for block in 0..low[0].len() {
-            let mut passed = [true; LANES];
-            for axis in 0..D {
-                let (low, high) = (&low[axis][block], &high[axis][block]);
-                for lane in 0..LANES {
-                    passed[lane] &= passes(axis, low[lane], high[lane]);
-                }
-            }
-            mask |= pack(passed) << (block * LANES);
-        }
-        mask
-    }
-}
-
-/// Eight truths as eight bits: the product moves byte `i`'s lowest bit to bit `56 + i`.
-#[inline]
-fn pack(passed: [bool; LANES]) -> u64 {
-    u64::from_le_bytes(passed.map(u8::from)).wrapping_mul(0x0102_0408_1020_4080) >> 56
-}
-
-type Corner<'a, const D: usize, S> = [&'a [[S; LANES]]; D];
-
-/// The columns of either corner, from row `base` on, in whole blocks, at most `SPAN` rows.
-#[inline]
-fn corners<const D: usize, S: Scalar, V>(
-    rows: &Rows<S, V>,
-    base: usize,
-) -> (Corner<'_, D, S>, Corner<'_, D, S>) {
-    let offset = rows.columns() - D;
-    let blocks = (rows.len() - base).div_ceil(LANES).min(SPAN / LANES);
-    let first = base / LANES;
-    let column = |column| &rows.column_padded(column).as_chunks::<LANES>().0[first..first + blocks];
-    (std::array::from_fn(column), std::array::from_fn(|axis| column(offset + axis)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::xtree::metric::Euclidean;
-
-    #[test]
-    fn packs_lane_by_lane() {
-        for byte in 0..=255_u64 {
-            assert_eq!(pack(std::array::from_fn(|lane| byte >> lane & 1 == 1)), byte);
-        }
-    }
 
     #[test]
     fn scans_as_one_row_after_the_other() {
@@ -261,7 +259,7 @@ mod tests {
                 let mask = meeting(&rows, base, &window);
                 let mut near = [0.0; SPAN];
                 ranks(&rows, base, &Euclidean, &[1.0, 2.0], &mut near);
-                let nearer = below(&near, 400.0);
+                let nearer = up_to(&near, 400.0);
                 for (bit, &distance) in near.iter().enumerate() {
                     let Some(&x) = rows.column(0).get(base + bit) else {
                         assert_eq!((mask >> bit, nearer >> bit), (0, 0));
@@ -272,7 +270,7 @@ mod tests {
                     assert_eq!(equal(&rows, base, &point) >> bit & 1, 1);
                     assert_eq!(inside(&rows, base, &window) >> bit & 1, mask >> bit & 1);
                     assert_eq!(distance, point.distance_squared(&[1.0, 2.0]));
-                    assert_eq!(nearer >> bit & 1 == 1, distance < 400.0);
+                    assert_eq!(nearer >> bit & 1 == 1, distance <= 400.0);
                 }
             }
         }

@@ -63,9 +63,11 @@ impl<'a, const D: usize, T, S: Scalar, F: Filter<D, S>> Search<'a, D, T, S, F> {
     fn enter(&mut self, node: &'a Node<T, S>) {
         match node {
             Branch::Leaf(leaf) => {
+                leaf.note_use();
                 self.leaf = Some((leaf, Found { base: 0, mask: self.filter.wants(leaf, 0) }));
             }
             Branch::Inner(inner) => {
+                inner.note_use();
                 self.above.push((inner, Found { base: 0, mask: self.filter.enters(inner, 0) }));
             }
         }
