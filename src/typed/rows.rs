@@ -315,8 +315,8 @@ impl<K: Lane, V> Rows<K, V> {
         let blocks = self.len().div_ceil(LANES);
         assert!(first <= blocks, "block {first} of {blocks}");
         let start = self.column_at(column).cast::<[K; LANES]>();
-        // SAFETY: strides are multiples of 64 bytes not shorter than `capacity` keys, and a block of
-        // `f32` or `f64` is 32 or 64 bytes: all blocks up to the last key's lie in the column.
+        // SAFETY: strides are multiples of 64 bytes not shorter than `capacity` keys, and eight
+        // `f32` or `f64` are 32 or 64 bytes: all blocks up to the last key's lie in the column.
         let start = unsafe { start.add(first) };
         // SAFETY: as above; the column's bytes were zeroed by the allocator: a valid key each.
         unsafe { slice::from_raw_parts(start.as_ptr(), (blocks - first).min(most)) }

@@ -76,9 +76,10 @@ pub trait Metric<const D: usize, S: Scalar> {
         None
     }
 
-    /// The ranks of many boxes, given as columns in blocks of eight: `low[axis][block][lane]` is the
-    /// least coordinate of a box along `axis`. There are as many blocks in all columns, and as many
-    /// or more in `into`. In a form that the compiler vectorises, this is what makes searches fast.
+    /// The ranks of many boxes, given as columns in blocks of eight: `low[axis][block][lane]` is
+    /// the least coordinate of a box along `axis`. There are as many blocks in all columns, and as
+    /// many or more in `into`. In a form that the compiler vectorises, this is what makes searches
+    /// fast.
     #[inline(always)]
     fn ranks(
         &self,

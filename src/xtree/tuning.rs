@@ -37,7 +37,8 @@ impl Tuning {
     }
 
     /// The most entries of a leaf, 4 to 65,536: M of the R*-tree. A leaf takes as many pages of
-    /// 4 KiB as that needs. The default is what fits into a page, and at least 16 boxes.
+    /// 4 KiB as that needs. The default is what fits into a page, or up to four of them if that is
+    /// less than 96 entries, or more if it is less than 16.
     ///
     /// # Panics
     /// If `rows` is another number.
@@ -47,8 +48,8 @@ impl Tuning {
         Self { leaf_rows: rows, ..self }
     }
 
-    /// The most children of an inner node that is not a supernode, 4 to 65,536; as
-    /// [`leaf_rows`](Self::leaf_rows) otherwise.
+    /// The most children of an inner node that is not a supernode, 4 to 65,536. The default is what
+    /// fits into a page, or more if that is less than 16.
     ///
     /// # Panics
     /// If `rows` is another number.
@@ -120,8 +121,12 @@ impl Default for Tuning {
 
 const LEAST_ROWS: u32 = 4;
 const MOST_ROWS: u32 = 1 << 16;
-/// Boxes that fit a node by default; it gets as many pages as that takes, and at least one.
+/// Rows that fit a node by default; it gets as many pages as that takes.
 const DEFAULT_ROWS: usize = 16;
+/// Entries that fit a leaf by default, if that takes no more than so many pages: with fewer, a tree
+/// in many dimensions has so many leaves that the boxes of inner nodes have no good splits.
+const DEFAULT_ENTRIES: usize = 96;
+const DEFAULT_LEAF_PAGES: usize = 4;
 
 /// How many rows a node of some kind holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Durable)]
@@ -139,7 +144,27 @@ impl Limits {
     /// Limits of nodes with that many columns and values `V`; `wanted` 0 means what fits.
     const fn of<S: Scalar, V>(columns: usize, wanted: usize, at_most: usize) -> Self {
         let rows = if wanted == 0 { DEFAULT_ROWS } else { wanted };
-        let pages = Rows::<S, V>::pages_for(columns, rows);
+        Self::in_pages::<S, V>(columns, Rows::<S, V>::pages_for(columns, rows), wanted, at_most)
+    }
+
+    /// Limits of leaves, as [`of`](Self::of).
+    const fn of_leaves<S: Scalar, T>(columns: usize, wanted: usize, at_most: usize) -> Self {
+        if wanted != 0 {
+            return Self::of::<S, T>(columns, wanted, at_most);
+        }
+        let good = Rows::<S, T>::pages_for(columns, DEFAULT_ENTRIES);
+        let good = if good < DEFAULT_LEAF_PAGES { good } else { DEFAULT_LEAF_PAGES };
+        let least = Rows::<S, T>::pages_for(columns, DEFAULT_ROWS);
+        let pages = if good > least { good } else { least };
+        Self::in_pages::<S, T>(columns, pages, wanted, at_most)
+    }
+
+    const fn in_pages<S: Scalar, V>(
+        columns: usize,
+        pages: usize,
+        wanted: usize,
+        at_most: usize,
+    ) -> Self {
         let capacity = Rows::<S, V>::capacity_of(columns, pages);
         let wanted = if wanted == 0 { capacity } else { wanted };
         let most = if wanted < at_most { wanted } else { at_most };
@@ -188,11 +213,11 @@ impl Rules {
 impl Sizes {
     pub(super) const fn of<const D: usize, T, S: Scalar>(tuning: Tuning) -> Self {
         let leaf_rows = tuning.leaf_rows as usize;
-        let boxes = Limits::of::<S, T>(2 * D, leaf_rows, usize::MAX);
+        let boxes = Limits::of_leaves::<S, T>(2 * D, leaf_rows, usize::MAX);
         Self {
             inner: Limits::of::<S, Node<T, S>>(2 * D, tuning.inner_rows as usize, usize::MAX),
             boxes,
-            points: Limits::of::<S, T>(D, leaf_rows, 2 * boxes.most - 1),
+            points: Limits::of_leaves::<S, T>(D, leaf_rows, 2 * boxes.most - 1),
         }
     }
 }
