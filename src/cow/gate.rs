@@ -77,6 +77,12 @@ impl Gate {
         self.enter(pass, IN_SCOPE, SCOPES_CLOSED | CALLS_CLOSED);
     }
 
+    /// As [`Gate::enter_scope`], if no freeze is under way; else the thread stays outside.
+    #[inline]
+    pub fn try_enter_scope(&self, pass: &Pass) -> bool {
+        self.try_enter(pass, IN_SCOPE, SCOPES_CLOSED | CALLS_CLOSED)
+    }
+
     /// Leaves a thread's outermost scope.
     #[inline]
     pub fn leave_scope(&self, pass: &Pass) {

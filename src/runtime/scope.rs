@@ -37,29 +37,50 @@ impl Scope {
     /// As [`Scope::enter`], and counts as an operation.
     #[inline]
     pub(crate) fn enter_operation() -> Self {
-        Self::begin(|process, lane| {
-            lane.begun.note_operation();
-            process.opened.trigger(process.heap.arena().cow().bell());
-        })
+        Self::begin(count_operation)
     }
 
-    /// `count` runs inside the scope, if the process has a heap: no freeze misses what it counts.
+    /// As [`Scope::enter_operation`], unless it would have to wait for a freeze.
+    #[inline]
+    pub(crate) fn try_enter_operation() -> Option<Self> {
+        let enter = |process: &Process, lane: &Lane| process.gate.try_enter_scope(&lane.pass);
+        Self::begin_if(enter, count_operation)
+    }
+
     #[inline]
     fn begin(count: impl FnOnce(&Process, &Lane)) -> Self {
+        let enter = |process: &Process, lane: &Lane| {
+            process.gate.enter_scope(&lane.pass);
+            true
+        };
+        match Self::begin_if(enter, count) {
+            Some(scope) => scope,
+            None => unreachable!("the gate was entered"),
+        }
+    }
+
+    /// `enter` is for the outermost scope; `count` runs inside the scope, if the process has a
+    /// heap: no freeze misses what it counts.
+    #[inline]
+    fn begin_if(
+        enter: impl FnOnce(&Process, &Lane) -> bool,
+        count: impl FnOnce(&Process, &Lane),
+    ) -> Option<Self> {
         thread::with(|state| {
             let scopes = state.scopes.get();
             let heap = heap_of(state);
             if scopes == 0
                 && let Some((process, lane)) = heap
+                && !enter(process, lane)
             {
-                process.gate.enter_scope(&lane.pass);
+                return None;
             }
             state.scopes.set(scopes + 1);
             if let Some((process, lane)) = heap {
                 count(process, lane);
             }
-        });
-        Self { not_send: PhantomData }
+            Some(Self { not_send: PhantomData })
+        })
     }
 
     /// Whether the calling thread is in a scope.
@@ -85,6 +106,12 @@ impl Drop for Scope {
             }
         });
     }
+}
+
+#[inline]
+fn count_operation(process: &Process, lane: &Lane) {
+    lane.begun.note_operation();
+    process.opened.trigger(process.heap.arena().cow().bell());
 }
 
 #[inline]

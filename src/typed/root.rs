@@ -2,7 +2,7 @@
 #![allow(unsafe_code, reason = "a root's value lies at an address that the root table holds")]
 
 use crate::runtime::{Heap, RootHost, Scope};
-use crate::typed::root_cell::RootCell;
+use crate::typed::root_cell::{RootCell, SharedHold};
 use crate::typed::root_open::Share;
 use crate::typed::{Durable, RootError};
 use std::fmt;
@@ -107,9 +107,23 @@ impl<T: Durable> Root<T> {
     /// # Panics
     /// As `write`, but not for poisoning.
     pub fn try_write<R>(&self, change: impl FnOnce(&mut T) -> R) -> Result<R, Poisoned> {
-        let _hold = self.cell.hold_exclusive();
+        let mut hold = self.cell.hold_exclusive();
         self.check()?;
-        Ok(self.change(change))
+        let scope = match Scope::try_enter_operation() {
+            Some(scope) => scope,
+            None => {
+                // Readers do not wait for a freeze, and so not for a writer that does.
+                drop(hold);
+                let scope = Scope::enter_operation();
+                hold = self.cell.hold_exclusive();
+                self.check()?;
+                scope
+            }
+        };
+        let result = self.change(&scope, change);
+        drop(scope);
+        drop(hold);
+        Ok(result)
     }
 
     /// Repairs a poisoned value. If `repair` returns, the root counts as sound again. Nothing
@@ -122,8 +136,8 @@ impl<T: Durable> Root<T> {
         if !self.cell.is_poisoned() {
             return None;
         }
-        let _scope = Scope::enter();
-        let result = self.change(repair);
+        let scope = Scope::enter_operation();
+        let result = self.change(&scope, repair);
         self.cell.poisoned.store(false, Relaxed);
         self.host.clear_poison(&self.cell.name);
         Some(result)
@@ -155,20 +169,36 @@ impl<T: Durable> Root<T> {
     /// # Panics
     /// As `write`.
     pub fn share<R>(&self, change: impl FnOnce(&T) -> R) -> R {
-        let _hold = self.cell.hold_shared();
-        if let Err(poisoned) = self.check() {
-            panic!("{poisoned}");
-        }
-        let _scope = Scope::enter_operation();
+        let (_hold, _scope) = self.enter_shared();
         let poison = PoisonOnPanic(self);
         let result = change(self.value());
         std::mem::forget(poison);
         result
     }
 
-    /// The root is held for writing.
-    fn change<R>(&self, change: impl FnOnce(&mut T) -> R) -> R {
-        let _scope = Scope::enter_operation();
+    /// Holds the root for sharing, within a scope.
+    fn enter_shared(&self) -> (SharedHold<'_>, Scope) {
+        let hold_sound = || {
+            let hold = self.cell.hold_shared();
+            if let Err(poisoned) = self.check() {
+                panic!("{poisoned}");
+            }
+            hold
+        };
+        let hold = hold_sound();
+        match Scope::try_enter_operation() {
+            Some(scope) => (hold, scope),
+            None => {
+                // A writer that waits for the root keeps new readers out.
+                drop(hold);
+                let scope = Scope::enter_operation();
+                (hold_sound(), scope)
+            }
+        }
+    }
+
+    /// The root is held for writing, within a scope.
+    fn change<R>(&self, _: &Scope, change: impl FnOnce(&mut T) -> R) -> R {
         let poison = PoisonOnPanic(self);
         let place: *mut T = std::ptr::with_exposed_provenance_mut(self.cell.value);
         // SAFETY: the value was checked when the root was opened; it is never freed, and the
