@@ -12,7 +12,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::Stdio;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 use stillheap::{Heap, Options, ProcessHeap, Root};
@@ -84,37 +84,29 @@ fn emptier(dir: &Path) {
 fn filler(dir: &Path) {
     let (heap, db) = open(dir);
     db.read(Db::check_empty);
-    let (is_loading, has_ended) = (AtomicBool::new(false), AtomicBool::new(false));
+    let rounds = if is_long() { 40 } else { 4 };
+    let (is_loading, taken) = (AtomicBool::new(false), AtomicU32::new(0));
     thread::scope(|scope| {
-        let snapshots = scope.spawn(|| {
-            let (mut taken, mut amid) = (0, 0);
-            while !has_ended.load(Ordering::Relaxed) {
-                // Every other one waits for a load.
-                while taken % 2 == 1 && !is_loading.load(Ordering::Relaxed) {
-                    if has_ended.load(Ordering::Relaxed) {
-                        return (taken, amid);
-                    }
-                    thread::yield_now();
-                }
-                amid += u32::from(is_loading.load(Ordering::Relaxed));
-                // The gate gives up where a change takes long; it is tried again.
-                if let Ok(still) = heap.snapshot() {
-                    taken += u32::from(still.wait_durable().is_ok());
-                }
-                thread::yield_now();
+        scope.spawn(|| {
+            while taken.load(Ordering::Relaxed) < rounds {
+                // It is asked for amid a load, and waits for its end.
+                support::until("it is loaded", || is_loading.swap(false, Ordering::Relaxed));
+                support::until("there is a freeze", || {
+                    heap.snapshot().is_ok_and(|still| still.wait_durable().is_ok())
+                });
+                taken.fetch_add(1, Ordering::Relaxed);
             }
-            (taken, amid)
         });
-        for round in 0..if is_long() { 40 } else { 4 } {
-            (0..200).for_each(|_| db.write(Db::advance));
-            is_loading.store(true, Ordering::Relaxed);
-            db.write(|db| db.load(round % 4 == 3));
-            is_loading.store(false, Ordering::Relaxed);
+        for round in 0..rounds {
+            db.write(|db| {
+                is_loading.store(true, Ordering::Relaxed);
+                db.load(round % 4 == 3);
+            });
+            support::until("a snapshot is taken", || {
+                (0..20).for_each(|_| db.write(Db::advance));
+                taken.load(Ordering::Relaxed) > round
+            });
         }
-        has_ended.store(true, Ordering::Relaxed);
-        let (taken, amid) = snapshots.join().expect("snapshots");
-        assert!(taken > 0 && amid > 0, "{taken} snapshots, {amid} asked for while it was loaded");
-        println!("{taken} snapshots while it was filled, {amid} asked for amid loading");
     });
     heap.snapshot().and_then(|still| still.wait_durable()).expect("durable");
     println!("filled {}", db.read(|db| db.steps));
