@@ -19,6 +19,9 @@ mod manifest;
 mod seal;
 #[path = "../fuzz/bodies/store_life.rs"]
 mod store_life;
+#[path = "../fuzz/bodies/xtree_ops.rs"]
+mod xtree_ops;
+mod xtree_support;
 
 use std::{fs, path::Path};
 
@@ -63,6 +66,11 @@ fn store_life_corpus() {
     replay("store_life", store_life::run);
 }
 
+#[test]
+fn xtree_ops_corpus() {
+    replay("xtree_ops", xtree_ops::run);
+}
+
 /// Inputs made up on the spot, for those without a fuzzer at hand.
 #[test]
 fn random_inputs() {
@@ -77,5 +85,6 @@ fn random_inputs() {
         frames::run(&data);
         store_life::run(&data);
         manifest::run(&data);
+        xtree_ops::run(&data);
     }
 }

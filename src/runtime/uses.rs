@@ -7,7 +7,7 @@
 //! 511   |                      |           |     |           |  the lowest stamp gives way
 //! ```
 //! A page belongs to one set. A touch finds it there and gives it the set's highest stamp, or puts
-//! it in the place of the one with the lowest. One touch in some sixteen uses is looked at.
+//! it in the place of the one with the lowest. One use in some 64 is a touch.
 //!
 //! **Races.** Nothing here is locked, and every access is relaxed. That is enough: a way is one
 //! word, written whole, so it always holds a page that was touched and a stamp that it was given;
@@ -32,10 +32,10 @@ const WAYS: usize = 8;
 /// Counters are in so many places, so that threads seldom share one.
 const STRIPES: usize = 16;
 /// A use that is looked at costs 16 ns (the same block as before) to 35 ns (another one, of many),
-/// one that is not 0.6 ns. At one in sixteen a call costs 2 to 2.5 ns on average, a part of which
-/// is a branch that cannot be foretold. At one in four it would be 7 to 10 ns; at one in 64 1 ns,
-/// and the list would know as much only after four times as many reads.
-const SAMPLING: u32 = 16;
+/// one that is not 0.6 ns. At one in 64 a call costs 1 ns on average; at one in 16 it would be 2 to
+/// 2.5 ns, a part of which is a branch that cannot be foretold: too much for an X-tree, which looks
+/// for the nearest point in 1,000 ns and reads eight blocks for it.
+const SAMPLING: u32 = 64;
 
 /// How often readers find their block among those that were read last, as far as programs say
 /// what they read: [`Rows::note_use`](crate::Rows::note_use).
@@ -74,7 +74,7 @@ pub(crate) fn note(address: usize) {
     });
 }
 
-/// The use that is looked at, of some sixteen.
+/// The use that is looked at, of some 64.
 #[cold]
 #[inline(never)]
 fn look(state: &ThreadState, address: usize) {

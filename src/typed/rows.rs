@@ -216,8 +216,8 @@ impl<K: Key, V> Rows<K, V> {
     /// run fetches these from the disk first. How often a block is found among those read last,
     /// [`Stats::uses`](crate::Stats) tells.
     ///
-    /// A call costs some two nanoseconds: one in sixteen, by chance, is looked at, the others are
-    /// counted down. It takes no lock, allocates nothing, announces nothing, and does nothing at
+    /// A call costs about a nanosecond: one in 64, by chance, is looked at, the others are counted
+    /// down. It takes no lock, allocates nothing, announces nothing, and does nothing at
     /// all as long as no heap has been opened, or if the block does not lie in it.
     #[inline]
     pub fn note_use(&self) {

@@ -19,6 +19,7 @@ mod filter;
 mod great_circle;
 mod insert;
 mod join;
+mod levels;
 mod metric;
 mod nearest;
 mod nearest_first;
