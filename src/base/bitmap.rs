@@ -130,14 +130,28 @@ fn place(index: u32) -> (usize, u64) {
 #[must_use]
 pub fn find_clear_run(map: &[u64; 8], count: u32, align: u32) -> Option<u32> {
     let total = 512;
-    let mut start = 0;
+    let mut start = next_clear(map, 0).next_multiple_of(align);
     while start + count <= total {
         match next_used(map, start, start + count) {
             None => return Some(start),
-            Some(used) => start = (used + 1).next_multiple_of(align),
+            Some(used) => start = next_clear(map, used + 1).next_multiple_of(align),
         }
     }
     None
+}
+
+/// The first clear bit of `map` from `from` on; 512 if there is none.
+fn next_clear(map: &[u64; 8], from: u32) -> u32 {
+    let mut at = from;
+    while at < 512 {
+        // What lies above the word's end is filled with zeros, and ends a run of ones as well.
+        let ones = (map[(at / BITS) as usize] >> (at % BITS)).trailing_ones();
+        if ones < BITS - at % BITS {
+            return at + ones;
+        }
+        at += ones;
+    }
+    512
 }
 
 /// The last set bit of `map` in `from..to`: a run may not begin at or before it.
