@@ -64,7 +64,7 @@ fn answer_from_file() -> Outcome {
 
 fn answer(db: &Db) -> Outcome {
     let answers = [
-        show::nearest("Nearest to Paris (48.8566 2.3522)", PARIS, &db.nearest(PARIS, 5)),
+        show::nearest("Nearest to Paris (48.8566 2.3522)", &db.nearest(PARIS, 5)),
         show::found("Paris", &db.named("Paris")),
         show::countries(&db.largest_countries(5)),
     ];

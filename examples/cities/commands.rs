@@ -16,7 +16,7 @@ const SUGGESTIONS: usize = 10;
 pub(crate) fn near(dir: &Path, at: [f64; 2], out: &mut dyn Write) -> Outcome {
     let store = open(dir, out)?;
     let title = format!("Nearest to {} {} (in degrees)", at[0], at[1]);
-    let answer = store.db.read(|db| show::nearest(&title, at, &db.nearest(at, 10)));
+    let answer = store.db.read(|db| show::nearest(&title, &db.nearest(at, 10)));
     writeln!(out, "{answer}")?;
     store.close()?;
     Ok(())

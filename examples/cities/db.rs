@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Bound;
-use stillheap::{Durable, RectError, XTree};
+use stillheap::{Durable, GreatCircle, Neighbour, RectError, XTree};
 
 /// Everything that the program keeps.
 #[derive(Durable, Default)]
@@ -28,8 +28,9 @@ pub(crate) struct Place {
 }
 
 impl Place {
+    /// As the X-tree wants places on the globe: longitude first.
     pub(crate) fn at(&self) -> [f64; 2] {
-        [self.lat, self.lon]
+        [self.lon, self.lat]
     }
 }
 
@@ -49,11 +50,14 @@ impl Db {
         self.table.len() as u64
     }
 
-    /// The `count` places nearest to a point, nearest first. Distances are in degrees, as if
-    /// the globe were a flat map.
-    pub(crate) fn nearest(&self, at: [f64; 2], count: usize) -> Vec<&Place> {
-        let found = self.places.nearest(at, count);
-        found.iter().filter_map(|neighbour| self.place(*neighbour.value)).collect()
+    /// The `count` places nearest to a latitude and longitude, nearest first, with how far they
+    /// are, in kilometres along the globe.
+    pub(crate) fn nearest(&self, [lat, lon]: [f64; 2], count: usize) -> Vec<(f64, &Place)> {
+        let found = self.places.nearest_by(GreatCircle::EARTH, [lon, lat], count);
+        let place = |near: &Neighbour<'_, 2, u64>| {
+            self.place(*near.value).map(|place| (near.distance / 1000.0, place))
+        };
+        found.iter().filter_map(place).collect()
     }
 
     /// The places with exactly that name.
@@ -107,8 +111,8 @@ impl Db {
         let step = (self.table.len() / questions.max(1)).max(1);
         for place in self.table.iter().step_by(step) {
             // Among places at the same distance the order is arbitrary: distances are not.
-            for near in self.places.nearest([place.lat + 0.3, place.lon - 0.2], 10) {
-                near.distance.to_bits().hash(&mut hasher);
+            for (km, _) in self.nearest([place.lat + 0.3, place.lon - 0.2], 10) {
+                km.to_bits().hash(&mut hasher);
             }
             for namesake in self.named(&place.name) {
                 hash(namesake, &mut hasher);
@@ -166,7 +170,7 @@ mod tests {
     fn questions_are_answered_from_all_indexes() {
         let db = db(&PLACES);
         let nearest: Vec<&str> =
-            db.nearest([47.0, 4.0], 2).iter().map(|place| place.name.as_str()).collect();
+            db.nearest([47.0, 4.0], 2).iter().map(|(_, place)| place.name.as_str()).collect();
         assert_eq!(nearest, ["Lyon", "Paris"]);
         let countries: Vec<&str> =
             db.named("Paris").iter().map(|place| place.country.as_str()).collect();

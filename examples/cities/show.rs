@@ -1,11 +1,8 @@
-//! What people see: tables, units, and distances on the globe.
+//! What people see: tables and units.
 
 use super::db::Place;
 use super::wire::StillLine;
 use std::time::Duration;
-
-/// The mean radius of the earth.
-const EARTH_KM: f64 = 6_371.0;
 
 pub(crate) const STILL_HEAD: &str =
     "  snapshot   operations        pause        drain       saving         size";
@@ -24,12 +21,8 @@ pub(crate) fn still(still: &StillLine) -> String {
 }
 
 /// Places with their distances.
-pub(crate) fn nearest(title: &str, from: [f64; 2], places: &[&Place]) -> String {
-    let lines = places.iter().map(|near| {
-        let km = kilometres(from, near.at());
-        format!("  {km:>9.1} km  {}", place(near))
-    });
-    table(title, lines)
+pub(crate) fn nearest(title: &str, places: &[(f64, &Place)]) -> String {
+    table(title, places.iter().map(|(km, near)| format!("  {km:>9.1} km  {}", place(near))))
 }
 
 /// Places of one name.
@@ -51,15 +44,6 @@ fn table(title: &str, lines: impl Iterator<Item = String>) -> String {
 
 fn place(place: &Place) -> String {
     format!("{} ({}) {:.5} {:.5}", place.name, place.country, place.lat, place.lon)
-}
-
-/// The great-circle distance between two points in degrees (the haversine formula).
-pub(crate) fn kilometres(from: [f64; 2], to: [f64; 2]) -> f64 {
-    let [from_lat, from_lon] = from.map(f64::to_radians);
-    let [to_lat, to_lon] = to.map(f64::to_radians);
-    let half = |angle: f64| (angle / 2.0).sin().powi(2);
-    let chord = half(to_lat - from_lat) + from_lat.cos() * to_lat.cos() * half(to_lon - from_lon);
-    2.0 * EARTH_KM * chord.sqrt().min(1.0).asin()
 }
 
 /// A time with three digits or so.
@@ -91,14 +75,6 @@ pub(crate) fn number(number: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn distances_are_those_of_the_globe() {
-        let (paris, berlin) = ([48.8566, 2.3522], [52.52, 13.405]);
-        assert!((kilometres(paris, berlin) - 878.0).abs() < 2.0);
-        assert!((kilometres([0.0, 0.0], [0.0, 180.0]) - 20_015.0).abs() < 1.0);
-        assert_eq!(kilometres(paris, paris), 0.0);
-    }
 
     #[test]
     fn numbers_and_times_are_short() {
