@@ -43,6 +43,32 @@ pub(super) fn rect_of<const D: usize, S: Scalar, V>(rows: &Rows<S, V>, row: usiz
     )
 }
 
+/// The columns of a block, for many of its rows.
+pub(super) struct Columns<'a, const D: usize, S, V> {
+    low: [&'a [S]; D],
+    high: [&'a [S]; D],
+    values: &'a [V],
+}
+
+impl<'a, const D: usize, S: Scalar, V> Columns<'a, D, S, V> {
+    #[inline]
+    pub(super) fn of(rows: &'a Rows<S, V>) -> Self {
+        let high = rows.columns() - D;
+        Self {
+            low: std::array::from_fn(|axis| rows.column(axis)),
+            high: std::array::from_fn(|axis| rows.column(high + axis)),
+            values: rows.values(),
+        }
+    }
+
+    #[inline]
+    pub(super) fn row(&self, row: usize) -> (Rect<D, S>, &'a V) {
+        let min = std::array::from_fn(|axis| self.low[axis][row]);
+        let max = std::array::from_fn(|axis| self.high[axis][row]);
+        (Rect::from_corners(min, max), &self.values[row])
+    }
+}
+
 /// The least box around all rows.
 #[inline]
 pub(super) fn bounds_of_rows<const D: usize, S: Scalar, V>(rows: &Rows<S, V>) -> Rect<D, S> {

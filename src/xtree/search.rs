@@ -5,7 +5,7 @@ use std::fmt;
 use smallvec::SmallVec;
 
 use super::filter::{All, Filter};
-use super::node::{self, Inner, Leaf, Node, rect_of};
+use super::node::{self, Columns, Inner, Leaf, Node, rect_of};
 use super::rect::Rect;
 use super::scalar::Scalar;
 use super::scan::SPAN;
@@ -176,15 +176,25 @@ impl<'a, const D: usize, T, S: Scalar, F: Filter<D, S>> Iterator for Search<'a, 
     fn fold<B, G: FnMut(B, Self::Item) -> B>(mut self, init: B, mut each: G) -> B {
         let mut folded = init;
         loop {
-            if let Some((leaf, found)) = &mut self.leaf {
-                let (leaf, mut rest) = (*leaf, *found);
-                found.mask = 0;
-                while rest.mask != 0 {
-                    let row = rest.take();
-                    folded = each(folded, (rect_of(leaf, row), &leaf.values()[row]));
+            if let Some((leaf, mut found)) = self.leaf {
+                let columns = Columns::of(leaf);
+                loop {
+                    if found.mask == u64::MAX {
+                        let rows = found.base..found.base + SPAN;
+                        folded = rows.fold(folded, |folded, row| each(folded, columns.row(row)));
+                        found.mask = 0;
+                    }
+                    while found.mask != 0 {
+                        folded = each(folded, columns.row(found.take()));
+                    }
+                    found.base += SPAN;
+                    if found.base >= leaf.len() {
+                        break;
+                    }
+                    found.mask = self.filter.wants(leaf, found.base);
                 }
             }
-            if self.advance().is_none() {
+            if self.next_leaf().is_none() {
                 return folded;
             }
         }

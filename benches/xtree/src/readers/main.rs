@@ -4,8 +4,8 @@
 //! `cargo run --release --manifest-path benches/xtree/Cargo.toml --bin readers`; `-- --quick` for a
 //! second each. In turns: an X-tree of a million points in a root of a durable heap, of which a
 //! snapshot is taken twice a second; the same without snapshots; rstar behind a lock of the
-//! standard library's, outside of a heap. Each call takes the lock once. A reader asks by turns for a window
-//! with some ten points and for the ten nearest.
+//! standard library's, outside of a heap. Each call takes the lock once. A reader asks by turns
+//! for a window with some ten points and for the ten nearest.
 //!
 //! Prints `metric readers.<who>.<readers>.<what> VALUE UNIT`. Calls are all calls of their kind a
 //! second; waits are what one in a thousand, and the longest, took in all, working included: on
