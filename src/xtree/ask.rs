@@ -105,7 +105,7 @@ impl<const D: usize, T, S: Scalar> XTree<D, T, S> {
     }
 
     /// As [`nearest_by`](Self::nearest_by), but hands the entries to `each`, nearest first. For up
-    /// to some fifty of them nothing is allocated.
+    /// to 64 of them nothing is allocated, as a rule.
     pub fn nearest_each<'a, M: Metric<D, S>>(
         &'a self,
         metric: M,

@@ -97,7 +97,7 @@ pub(super) fn nearest<'a, const D: usize, T, S: Scalar, M: Metric<D, S>>(
         next = queue.pop();
     }
     best.rows.sort_unstable();
-    for Ranked { rank, what } in best.rows {
+    for &Ranked { rank, what } in &best.rows {
         each(what.at(metric.distance(rank)));
     }
 }
@@ -127,10 +127,10 @@ fn likeliest_leaf<'a, const D: usize, T, S: Scalar, M: Metric<D, S>>(
     }
 }
 
-/// The best rows so far, and some worse ones that are sorted out leaf by leaf.
+/// The best rows so far, and some worse ones that are sorted out with each leaf.
 struct Best<'a, T, S: Scalar> {
-    /// In place for a usual answer, and what one leaf adds to it.
-    rows: SmallVec<[Ranked<S, Row<'a, T, S>>; 2 * SPAN]>,
+    /// In place for answers of up to `SPAN` rows, and what is added before they are sorted out.
+    rows: SmallVec<[Ranked<S, Row<'a, T, S>>; 3 * SPAN]>,
     count: usize,
     /// Infinite, until there are `count` rows; then nothing above it is among the best.
     limit: S,
@@ -159,6 +159,9 @@ impl<'a, T, S: Scalar> Best<'a, T, S> {
             each_bit(all & scan::up_to(ranks, self.limit), |lane| {
                 self.rows.push(Ranked { rank: ranks[lane], what: Row { leaf, row: base + lane } });
             });
+            if self.rows.len() > self.count + SPAN {
+                self.sort_out();
+            }
         }
         self.sort_out();
     }

@@ -22,7 +22,8 @@ use crate::{Branch, Durable, Reach, Rows};
 /// box that is infinite in a direction has no end there, and the distance to what lies at infinity
 /// is infinite, but for 0 between equal infinities.
 ///
-/// Searches are lazy iterators; they do not allocate. Nodes are page-sized blocks (4 KiB; a wide
+/// Searches are lazy iterators that allocate nothing (but for `nearest`, which returns a `Vec`, and
+/// `nearest_first`, which keeps a queue). Nodes are page-sized blocks (4 KiB; a wide
 /// value takes more) whose writes are announced, see [`Rows`]. The tree is the same in a durable
 /// heap and outside of one.
 ///
