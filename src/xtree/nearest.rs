@@ -8,7 +8,7 @@ use std::ptr;
 use smallvec::SmallVec;
 
 use super::metric::Metric;
-use super::node::{self, Leaf, Node, rect_of};
+use super::node::{self, Inner, Leaf, Node, rect_of};
 use super::queue::{Queue, Ranked};
 use super::rect::Rect;
 use super::scalar::Scalar;
@@ -63,23 +63,29 @@ pub(super) fn nearest<'a, const D: usize, T, S: Scalar, M: Metric<D, S>>(
     metric: &M,
     from: &M::Origin,
     count: usize,
-    mut each: impl FnMut(Neighbour<'a, D, T, S>),
+    each: impl FnMut(Neighbour<'a, D, T, S>),
 ) {
     if count == 0 {
         return;
     }
     let mut best = Best { rows: SmallVec::new(), count, limit: S::INFINITY };
     let mut ranks = [S::INFINITY; SPAN];
-    // The likeliest leaf first: with its bound, hardly anything else has to be queued.
-    let first = likeliest_leaf(root, metric, from, &mut ranks);
-    best.look_at(first, metric, from, &mut ranks);
+    // The likeliest leaves first: with their bound, hardly anything else has to be queued.
+    let first = match likeliest_parent(root, metric, from, &mut ranks) {
+        Ok(parent) => parent,
+        Err(leaf) => {
+            best.look_at(leaf, metric, from, &mut ranks);
+            return best.hand_over(metric, each);
+        }
+    };
+    best.look_below(first, metric, from, &mut ranks);
     let mut queue = Queue::new();
     let mut next = Some(Ranked { rank: S::ZERO, what: root });
     while let Some(Ranked { rank, what }) = next
         && best.accepts(rank)
     {
         match what {
-            Branch::Leaf(leaf) if ptr::eq(leaf, first) => {}
+            Branch::Inner(inner) if ptr::eq(inner, first) => {}
             Branch::Leaf(leaf) => best.look_at(leaf, metric, from, &mut ranks),
             Branch::Inner(inner) => {
                 inner.note_use();
@@ -88,7 +94,10 @@ pub(super) fn nearest<'a, const D: usize, T, S: Scalar, M: Metric<D, S>>(
                     let near = scan::all(inner, base) & scan::up_to(&ranks, best.limit);
                     each_bit(near, |lane| {
                         let child = &inner.values()[base + lane];
-                        node::prefetch(child);
+                        // Without a limit these are all children, and most are never looked at.
+                        if best.limit < S::INFINITY {
+                            node::prefetch(child);
+                        }
                         queue.push(ranks[lane], child);
                     });
                 }
@@ -96,25 +105,22 @@ pub(super) fn nearest<'a, const D: usize, T, S: Scalar, M: Metric<D, S>>(
         }
         next = queue.pop();
     }
-    best.rows.sort_unstable();
-    for &Ranked { rank, what } in &best.rows {
-        each(what.at(metric.distance(rank)));
-    }
+    best.hand_over(metric, each);
 }
 
-/// Goes down to the nearest child each time; a leaf where the nearest entries probably are.
-fn likeliest_leaf<'a, const D: usize, T, S: Scalar, M: Metric<D, S>>(
+/// Goes down to the nearest child each time: the node above leaves where the nearest entries
+/// probably are; the leaf, if there is but one.
+fn likeliest_parent<'a, const D: usize, T, S: Scalar, M: Metric<D, S>>(
     root: &'a Node<T, S>,
     metric: &M,
     from: &M::Origin,
     ranks: &mut Ranks<S>,
-) -> &'a Leaf<T, S> {
-    let mut node = root;
-    loop {
-        let inner = match node {
-            Branch::Leaf(leaf) => return leaf,
-            Branch::Inner(inner) => inner,
-        };
+) -> Result<&'a Inner<T, S>, &'a Leaf<T, S>> {
+    let mut inner = match root {
+        Branch::Leaf(leaf) => return Err(leaf),
+        Branch::Inner(inner) => inner,
+    };
+    while let Some(Branch::Inner(_)) = inner.values().first() {
         let mut best = (S::INFINITY, 0);
         for base in (0..inner.len()).step_by(SPAN) {
             scan::ranks(inner, base, metric, from, ranks);
@@ -123,7 +129,37 @@ fn likeliest_leaf<'a, const D: usize, T, S: Scalar, M: Metric<D, S>>(
                 best = (least, base + scan::up_to(ranks, least).trailing_zeros() as usize);
             }
         }
-        node = &inner.values()[best.1];
+        match &inner.values()[best.1] {
+            Branch::Inner(below) => inner = below,
+            Branch::Leaf(_) => break,
+        }
+    }
+    Ok(inner)
+}
+
+/// Some children of a node, of which the nearest are taken in turn.
+struct Span<S> {
+    base: usize,
+    /// The least rank of those left.
+    least: S,
+    /// A bit for each child that is left; there are some.
+    left: u64,
+    ranks: Ranks<S>,
+}
+
+impl<S: Scalar> Span<S> {
+    /// The nearest child.
+    fn take(&mut self) -> usize {
+        let nearest = match self.left & scan::up_to(&self.ranks, self.least) {
+            // Ranks that are not numbers: a metric against its contract.
+            0 => self.left,
+            nearest => nearest,
+        };
+        let lane = nearest.trailing_zeros() as usize;
+        self.left &= !(1 << lane);
+        self.ranks[lane] = S::NAN;
+        self.least = scan::least(&self.ranks);
+        self.base + lane
     }
 }
 
@@ -140,6 +176,31 @@ impl<'a, T, S: Scalar> Best<'a, T, S> {
     #[inline]
     fn accepts(&self, rank: S) -> bool {
         rank < self.limit || self.rows.len() < self.count
+    }
+
+    /// Looks at the leaves below `parent`, the nearest first, as long as they are near enough.
+    fn look_below<const D: usize, M: Metric<D, S>>(
+        &mut self,
+        parent: &'a Inner<T, S>,
+        metric: &M,
+        from: &M::Origin,
+        ranks: &mut Ranks<S>,
+    ) {
+        parent.note_use();
+        let mut spans = SmallVec::<[Span<S>; 3]>::new();
+        for base in (0..parent.len()).step_by(SPAN) {
+            scan::bounds(parent, base, metric, from, ranks);
+            let (least, left) = (scan::least(ranks), scan::all(parent, base));
+            spans.push(Span { base, least, left, ranks: *ranks });
+        }
+        let by_least = |a: &&mut Span<S>, b: &&mut Span<S>| a.least.total_cmp(&b.least);
+        while let Some(span) = spans.iter_mut().filter(|span| span.left != 0).min_by(by_least)
+            && self.accepts(span.least)
+        {
+            if let Branch::Leaf(leaf) = &parent.values()[span.take()] {
+                self.look_at(leaf, metric, from, ranks);
+            }
+        }
     }
 
     fn look_at<const D: usize, M: Metric<D, S>>(
@@ -163,7 +224,23 @@ impl<'a, T, S: Scalar> Best<'a, T, S> {
                 self.sort_out();
             }
         }
+        // Of many rows not each time: a bound that is a little too high costs less.
+        if self.limit == S::INFINITY || self.rows.len() > self.count + self.count / 4 {
+            self.sort_out();
+        }
+    }
+
+    /// Calls `each` with the best rows, the nearest first.
+    fn hand_over<const D: usize, M: Metric<D, S>>(
+        mut self,
+        metric: &M,
+        mut each: impl FnMut(Neighbour<'a, D, T, S>),
+    ) {
         self.sort_out();
+        self.rows.sort_unstable();
+        for &Ranked { rank, what } in &self.rows {
+            each(what.at(metric.distance(rank)));
+        }
     }
 
     /// Keeps the best `count` rows only.

@@ -24,6 +24,8 @@ pub trait Scalar:
     const INFINITY: Self;
     /// Negative infinity.
     const NEG_INFINITY: Self;
+    /// Not a number.
+    const NAN: Self;
     /// The difference between 1 and the next greater number.
     const EPSILON: Self;
 
@@ -71,6 +73,7 @@ macro_rules! scalars {
             const ONE: Self = 1.0;
             const INFINITY: Self = $float::INFINITY;
             const NEG_INFINITY: Self = $float::NEG_INFINITY;
+            const NAN: Self = $float::NAN;
             const EPSILON: Self = $float::EPSILON;
 
             #[inline]
