@@ -38,7 +38,7 @@ fn block(number: usize) -> Block {
 }
 
 /// Reads some blocks so often, and gives the figures. Prints in which chunks they lie.
-fn read(heap: &Heap, root: &Root<Vec<Block>>, which: Range<usize>, times: usize) -> Stats {
+fn read(heap: &Heap, root: &Root<Vec<Block>>, which: Range<usize>, times: u64) -> Stats {
     root.read(|blocks| {
         for _ in 0..times {
             blocks[which.clone()].iter().for_each(Rows::note_use);
@@ -66,8 +66,9 @@ fn fill(dir: &Path) {
     unsafe { transient(|| drop(outside)) };
 
     root.write(|blocks| blocks.extend((0..BLOCKS).map(block)));
-    let stats = read(&heap, &root, FIRST, 400).uses;
-    let calls = 400 * FIRST.len() as u64;
+    let times = 25 * UseStats::SAMPLING;
+    let stats = read(&heap, &root, FIRST, times).uses;
+    let calls = times * FIRST.len() as u64;
     let expected = calls / UseStats::SAMPLING;
     assert!(stats.noted.abs_diff(expected) < expected / 5, "{stats:?} of {calls}");
     assert!(stats.kept > 450 && stats.kept <= 500, "{stats:?}");
@@ -87,7 +88,7 @@ fn idle(dir: &Path) {
 /// Reads other blocks, more than enough.
 fn turn(dir: &Path) {
     let (heap, root) = open(dir);
-    let stats = read(&heap, &root, LATER, 1000).uses;
+    let stats = read(&heap, &root, LATER, 60 * UseStats::SAMPLING).uses;
     assert!(stats.noted > UseStats::PLACES && stats.kept <= 200, "{stats:?}");
     root.write(|blocks| assert_eq!(blocks[7].values(), [7]));
     heap.close().expect("room");
