@@ -24,6 +24,9 @@
 mod dice;
 mod entry;
 mod gate;
+#[path = "../shared/histogram.rs"]
+#[allow(dead_code, reason = "this bench has one thread that measures, and nothing to add up")]
+mod histogram;
 mod loads;
 mod memory;
 mod ours;

@@ -1,8 +1,8 @@
 //! Snapshots as they were, and the `metric` lines made of them.
 
 use crate::Job;
+use crate::histogram::Histogram;
 use crate::timeline::Timeline;
-use crate::writer::Histogram;
 use std::time::Duration;
 
 /// One snapshot. Instants are those of the timeline.

@@ -74,10 +74,7 @@ impl BulkLoad {
         self,
         entries: impl IntoIterator<Item = (R, T)>,
     ) -> Result<XTree<D, T, S>, RectError> {
-        Ok(match Entries::of(entries)? {
-            Entries::Points(entries) => self.on_one_thread(entries),
-            Entries::Boxes(entries) => self.on_one_thread(entries),
-        })
+        Ok(self.serially(Entries::of(entries)?))
     }
 
     /// Builds the tree on several threads.
@@ -90,15 +87,19 @@ impl BulkLoad {
     ) -> Result<XTree<D, T, S>, RectError> {
         let entries = Entries::of(entries)?;
         if entries.len() < WORTH_A_THREAD {
-            return Ok(match entries {
-                Entries::Points(entries) => self.on_one_thread(entries),
-                Entries::Boxes(entries) => self.on_one_thread(entries),
-            });
+            return Ok(self.serially(entries));
         }
         Ok(match entries {
             Entries::Points(entries) => self.on_threads(entries),
             Entries::Boxes(entries) => self.on_threads(entries),
         })
+    }
+
+    fn serially<const D: usize, T, S: Scalar>(self, entries: Entries<D, T, S>) -> XTree<D, T, S> {
+        match entries {
+            Entries::Points(entries) => self.on_one_thread(entries),
+            Entries::Boxes(entries) => self.on_one_thread(entries),
+        }
     }
 
     fn on_one_thread<const D: usize, T, S: Scalar, P: Place<D, S>>(

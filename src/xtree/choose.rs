@@ -8,7 +8,7 @@
 use super::node::{Inner, rect_of};
 use super::rect::Rect;
 use super::scalar::Scalar;
-use super::scan::{self, SPAN};
+use super::scan::{self, Found, SPAN};
 
 /// How many children are compared by overlap: the paper's 32 of least enlargement.
 const CANDIDATES: usize = 32;
@@ -33,10 +33,8 @@ fn smallest_containing<const D: usize, T, S: Scalar>(
     let mut best = None;
     let mut best_area = S::INFINITY;
     for base in (0..rows.len()).step_by(SPAN) {
-        let mut mask = scan::containing(rows, base, rect);
-        while mask != 0 {
-            let row = base + mask.trailing_zeros() as usize;
-            mask &= mask - 1;
+        let mask = scan::containing(rows, base, rect);
+        for row in (Found { base, mask }) {
             let area = rect_of::<D, S, _>(rows, row).area();
             if best.is_none() || area < best_area {
                 (best, best_area) = (Some(row), area);
@@ -120,10 +118,8 @@ fn overlap_growth<const D: usize, T, S: Scalar>(
     let mut sum = S::ZERO;
     for base in (0..rows.len()).step_by(SPAN) {
         // Only siblings that meet the grown box can overlap it.
-        let mut mask = scan::meeting(rows, base, &grown);
-        while mask != 0 {
-            let sibling = base + mask.trailing_zeros() as usize;
-            mask &= mask - 1;
+        let mask = scan::meeting(rows, base, &grown);
+        for sibling in (Found { base, mask }) {
             if sibling == row {
                 continue;
             }

@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 use super::node::{self, Node};
 use super::rect::Rect;
 use super::scalar::Scalar;
-use super::scan::{self, SPAN};
+use super::scan::{self, Found, SPAN};
 use super::tree::XTree;
 use crate::{Branch, BranchReach, Reach, RowsMut};
 
@@ -134,13 +134,11 @@ fn find<const D: usize, T, S: Scalar>(
     way: &mut Way,
 ) -> bool {
     for base in (0..node.len()).step_by(SPAN) {
-        let mut mask = match node {
+        let mask = match node {
             Branch::Leaf(leaf) => scan::equal(leaf, base, at),
             Branch::Inner(inner) => scan::containing(inner, base, at),
         };
-        while mask != 0 {
-            let row = base + mask.trailing_zeros() as usize;
-            mask &= mask - 1;
+        for row in (Found { base, mask }) {
             way.push(row);
             let found = match node {
                 Branch::Leaf(leaf) => matches(&leaf.values()[row]),

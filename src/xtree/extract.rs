@@ -9,8 +9,8 @@ use super::node::{self, Node};
 use super::rect::Rect;
 use super::remove::{Orphan, dissolve, tighten};
 use super::scalar::Scalar;
-use super::scan::SPAN;
-use super::search::{Found, Search};
+use super::scan::{Found, SPAN};
+use super::search::Search;
 use super::tuning::Sizes;
 use crate::{BranchReach, Reach};
 
@@ -72,9 +72,8 @@ where
         match node.kind() {
             BranchReach::Leaf(mut leaf) => {
                 for base in (0..leaf.len()).step_by(SPAN) {
-                    let mut found = Found { base, mask: self.filter.wants(&leaf, base) };
-                    while found.mask != 0 {
-                        let row = found.take();
+                    let found = Found { base, mask: self.filter.wants(&leaf, base) };
+                    for row in found {
                         if self.verdicts.next() == Some(true) {
                             rows.push(row);
                         }
@@ -89,9 +88,8 @@ where
             }
             BranchReach::Inner(mut inner) => {
                 for base in (0..inner.len()).step_by(SPAN) {
-                    let mut found = Found { base, mask: self.filter.enters(&inner, base) };
-                    while found.mask != 0 {
-                        let row = found.take();
+                    let found = Found { base, mask: self.filter.enters(&inner, base) };
+                    for row in found {
                         if self.sweep(inner.reach(row), level - 1) {
                             rows.push(row);
                         }

@@ -11,8 +11,7 @@ use smallvec::SmallVec;
 use super::node::{Inner, Node, bounds, bounds_of_rows, rect_of};
 use super::rect::Rect;
 use super::scalar::Scalar;
-use super::scan::{self, SPAN};
-use super::search::Found;
+use super::scan::{self, Found, SPAN};
 use crate::{Branch, Rows};
 
 /// Pairs of entries, one of either tree, that meet or are near each other, in no particular order.
@@ -104,8 +103,8 @@ impl<'a, const D: usize, S: Scalar, V, W> Pair<'a, D, S, V, W> {
     /// The next two rows that meet.
     fn next(&mut self, within: Option<S>) -> Option<(usize, usize)> {
         while self.row < self.left.len() {
-            if self.found.mask != 0 {
-                return Some((self.row, self.found.take()));
+            if let Some(other) = self.found.next() {
+                return Some((self.row, other));
             }
             self.found.base += SPAN;
             if self.found.base < self.right.len() {
@@ -131,7 +130,7 @@ fn next_row<const D: usize, S: Scalar, V>(
         }
         found.mask = scan::meeting(rows, found.base, rect);
     }
-    Some(found.take())
+    found.next()
 }
 
 /// The box that meets what is within the distance of `rect`, and some more at its corners.

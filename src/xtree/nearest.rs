@@ -142,7 +142,7 @@ struct Span<S> {
     base: usize,
     /// The least rank of those left.
     least: S,
-    /// A bit for each child that is left; there are some.
+    /// A bit for each child that is left.
     left: u64,
     ranks: Ranks<S>,
 }

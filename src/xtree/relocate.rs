@@ -9,7 +9,7 @@ use super::node::{self, Inner, Leaf, Node, rect_of};
 use super::rect::Rect;
 use super::remove::{Orphan, condense, dissolve, tighten};
 use super::scalar::Scalar;
-use super::scan::{self, SPAN};
+use super::scan::{self, Found, SPAN};
 use crate::{BranchReach, Reach};
 
 /// Looks for an entry with exactly the box `from` that `matches`, and gives it the box `to`.
@@ -50,10 +50,8 @@ impl<const D: usize, T, S: Scalar, F: FnMut(&T) -> bool> Relocation<'_, D, T, S,
     fn go_in_leaf(&mut self, mut leaf: Reach<'_, Leaf<T, S>>, stays: bool) -> Relocated<D, T, S> {
         let stays = stays && (leaf.columns() > D || self.to.is_point());
         for base in (0..leaf.len()).step_by(SPAN) {
-            let mut mask = scan::equal(&leaf, base, self.from);
-            while mask != 0 {
-                let row = base + mask.trailing_zeros() as usize;
-                mask &= mask - 1;
+            let mask = scan::equal(&leaf, base, self.from);
+            for row in (Found { base, mask }) {
                 if !(self.matches)(&leaf.values()[row]) {
                     continue;
                 }
@@ -74,10 +72,8 @@ impl<const D: usize, T, S: Scalar, F: FnMut(&T) -> bool> Relocation<'_, D, T, S,
         stays: bool,
     ) -> Relocated<D, T, S> {
         for base in (0..inner.len()).step_by(SPAN) {
-            let mut mask = scan::containing(&inner, base, self.from);
-            while mask != 0 {
-                let row = base + mask.trailing_zeros() as usize;
-                mask &= mask - 1;
+            let mask = scan::containing(&inner, base, self.from);
+            for row in (Found { base, mask }) {
                 let child = rect_of(&inner, row);
                 match self.go(inner.reach(row), level - 1, Some(&child)) {
                     Relocated::Absent => {}

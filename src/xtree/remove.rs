@@ -7,7 +7,7 @@
 use super::node::{self, Inner, Node, bounds, rect_of, set_rect};
 use super::rect::Rect;
 use super::scalar::Scalar;
-use super::scan::{self, SPAN};
+use super::scan::{self, Found, SPAN};
 use super::tuning::Sizes;
 use crate::{Branch, BranchReach, Reach};
 
@@ -31,10 +31,8 @@ impl<const D: usize, T, S: Scalar, F: FnMut(&T) -> bool> Removal<'_, D, T, S, F>
         match node.kind() {
             BranchReach::Leaf(mut leaf) => {
                 for base in (0..leaf.len()).step_by(SPAN) {
-                    let mut mask = scan::equal(&leaf, base, self.rect);
-                    while mask != 0 {
-                        let row = base + mask.trailing_zeros() as usize;
-                        mask &= mask - 1;
+                    let mask = scan::equal(&leaf, base, self.rect);
+                    for row in (Found { base, mask }) {
                         if (self.matches)(&leaf.values()[row]) {
                             return Some(leaf.write().swap_remove(row));
                         }
@@ -48,10 +46,8 @@ impl<const D: usize, T, S: Scalar, F: FnMut(&T) -> bool> Removal<'_, D, T, S, F>
 
     fn take_below(&mut self, mut inner: Reach<'_, Inner<T, S>>, level: u32) -> Option<T> {
         for base in (0..inner.len()).step_by(SPAN) {
-            let mut mask = scan::containing(&inner, base, self.rect);
-            while mask != 0 {
-                let row = base + mask.trailing_zeros() as usize;
-                mask &= mask - 1;
+            let mask = scan::containing(&inner, base, self.rect);
+            for row in (Found { base, mask }) {
                 if let Some(value) = self.take(inner.reach(row), level - 1) {
                     let Self { rect, sizes, orphans, .. } = self;
                     condense(&mut inner, row, level, rect, sizes, orphans);

@@ -194,13 +194,36 @@ impl<S: Scalar> Kernel for UpTo<'_, S> {
     }
 }
 
+/// The rows that a scan has found, in order: bits for those from `base` on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Found {
+    pub(super) base: usize,
+    pub(super) mask: u64,
+}
+
+impl Found {
+    /// The row that comes next.
+    #[inline]
+    pub(super) fn peek(self) -> Option<usize> {
+        (self.mask != 0).then(|| self.base + self.mask.trailing_zeros() as usize)
+    }
+}
+
+impl Iterator for Found {
+    type Item = usize;
+
+    #[inline]
+    fn next(&mut self) -> Option<usize> {
+        let row = self.peek()?;
+        self.mask &= self.mask - 1;
+        Some(row)
+    }
+}
+
 /// Calls `each` with the number of every bit that is set.
 #[inline]
-pub(super) fn each_bit(mut mask: u64, mut each: impl FnMut(usize)) {
-    while mask != 0 {
-        each(mask.trailing_zeros() as usize);
-        mask &= mask - 1;
-    }
+pub(super) fn each_bit(mask: u64, each: impl FnMut(usize)) {
+    Found { base: 0, mask }.for_each(each);
 }
 
 /// All rows from `base` on that a scan covers, a bit each.

@@ -8,7 +8,7 @@ use super::filter::{All, Filter};
 use super::node::{self, Columns, Inner, Leaf, Node, rect_of};
 use super::rect::Rect;
 use super::scalar::Scalar;
-use super::scan::SPAN;
+use super::scan::{Found, SPAN};
 use crate::{Branch, Rows};
 
 /// The entries that a filter wants, in no particular order, found as they are asked for. From
@@ -25,29 +25,6 @@ pub struct Search<'a, const D: usize, T, S: Scalar, F> {
 /// Inner nodes with children that are still to be entered. In place for trees of usual height: one
 /// of a billion points has five levels.
 type Path<'a, T, S> = SmallVec<[(&'a Inner<T, S>, Found); 6]>;
-
-/// The rows found in a block and not yet visited: bits for those from `base` on.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Found {
-    pub(super) base: usize,
-    pub(super) mask: u64,
-}
-
-impl Found {
-    /// The row that `take` would give.
-    #[inline]
-    fn peek(self) -> Option<usize> {
-        (self.mask != 0).then(|| self.base + self.mask.trailing_zeros() as usize)
-    }
-
-    /// The next row; there is one.
-    #[inline]
-    pub(super) fn take(&mut self) -> usize {
-        let row = self.base + self.mask.trailing_zeros() as usize;
-        self.mask &= self.mask - 1;
-        row
-    }
-}
 
 impl<'a, const D: usize, T, S: Scalar, F: Filter<D, S>> Search<'a, D, T, S, F> {
     #[inline]
@@ -88,7 +65,7 @@ impl<'a, const D: usize, T, S: Scalar, F: Filter<D, S>> Search<'a, D, T, S, F> {
                 }
                 continue;
             }
-            let row = found.take();
+            let Some(row) = found.next() else { continue };
             match found.peek() {
                 Some(next) => node::prefetch(&inner.values()[next]),
                 None if found.base + SPAN >= inner.len() => {
@@ -119,11 +96,7 @@ impl<'a, const D: usize, T, S: Scalar, F: Filter<D, S>> Search<'a, D, T, S, F> {
         let mut whole = *found;
         whole.mask = filter.takes_whole(inner, found.base, found.mask);
         found.mask &= !whole.mask;
-        let mut count = 0;
-        while whole.mask != 0 {
-            count += entries_below(&inner.values()[whole.take()]);
-        }
-        count
+        whole.map(|row| entries_below(&inner.values()[row])).sum()
     }
 
     /// Entries in the current leaf.
@@ -163,9 +136,8 @@ impl<'a, const D: usize, T, S: Scalar, F: Filter<D, S>> Iterator for Search<'a, 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             if let Some((leaf, found)) = &mut self.leaf
-                && found.mask != 0
+                && let Some(row) = found.next()
             {
-                let row = found.take();
                 return Some((rect_of(leaf, row), &leaf.values()[row]));
             }
             self.advance()?;
@@ -184,9 +156,7 @@ impl<'a, const D: usize, T, S: Scalar, F: Filter<D, S>> Iterator for Search<'a, 
                         folded = rows.fold(folded, |folded, row| each(folded, columns.row(row)));
                         found.mask = 0;
                     }
-                    while found.mask != 0 {
-                        folded = each(folded, columns.row(found.take()));
-                    }
+                    folded = found.fold(folded, |folded, row| each(folded, columns.row(row)));
                     found.base += SPAN;
                     if found.base >= leaf.len() {
                         break;
@@ -208,8 +178,8 @@ impl<'a, const D: usize, T, S: Scalar, F: Filter<D, S>> Iterator for Search<'a, 
         }
         while let Some((inner, found)) = above.last_mut() {
             let inner = *inner;
-            if found.mask != 0 {
-                match &inner.values()[found.take()] {
+            if let Some(row) = found.next() {
+                match &inner.values()[row] {
                     Branch::Leaf(leaf) => {
                         count += count_rows(leaf, 0, |base| filter.wants(leaf, base));
                     }

@@ -12,6 +12,8 @@
 //! fewer processors than threads they are those of the system's scheduler. And for the first,
 //! `uses_*`: what noting which nodes are read costs, of the time of a read.
 
+#[path = "../../../shared/histogram.rs"]
+mod histogram;
 mod hours;
 #[path = "../../../shared/random.rs"]
 mod random;

@@ -35,7 +35,7 @@ pub(crate) fn fill(tree: &impl Shared) {
 pub(crate) fn run(tree: &impl Shared, readers: u64, writes: bool, time: Duration) -> Outcome {
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
-        let writer = scope.spawn(|| if writes { write(tree, &done) } else { Hours::default() });
+        let writer = scope.spawn(|| if writes { write(tree, &done) } else { Hours::new() });
         let readers: Vec<_> = (0..readers)
             .map(|reader| {
                 let done = &done;
@@ -44,7 +44,7 @@ pub(crate) fn run(tree: &impl Shared, readers: u64, writes: bool, time: Duration
             .collect();
         thread::sleep(time);
         done.store(true, Ordering::Relaxed);
-        let mut reads = Hours::default();
+        let mut reads = Hours::new();
         for reader in readers {
             reads.add(&reader.join().expect("no reader panics"));
         }
@@ -54,7 +54,7 @@ pub(crate) fn run(tree: &impl Shared, readers: u64, writes: bool, time: Duration
 
 /// Moves points a short way out, and back.
 fn write(tree: &impl Shared, done: &AtomicBool) -> Hours {
-    let mut hours = Hours::default();
+    let mut hours = Hours::new();
     let mut random = Random::new(1);
     let way = 1.0 / (POINTS as f64).sqrt();
     while !done.load(Ordering::Relaxed) {
@@ -71,7 +71,7 @@ fn write(tree: &impl Shared, done: &AtomicBool) -> Hours {
 }
 
 fn read(tree: &impl Shared, reader: u64, done: &AtomicBool) -> Hours {
-    let mut hours = Hours::default();
+    let mut hours = Hours::new();
     let mut random = Random::new(100 + reader);
     let reach = (10.0 / POINTS as f64).sqrt() / 2.0;
     let mut sum = 0;
