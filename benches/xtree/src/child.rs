@@ -74,7 +74,7 @@ impl Order {
     }
 
     fn task<P: Place<D>, const D: usize>(&self, places: Vec<P>) -> Task<P, D> {
-        let amounts = Amounts::of(D, places.len(), self.is_quick);
+        let amounts = Amounts::of(self.cell.kind, D, places.len(), self.is_quick);
         Task::new(places, self.reaches, amounts)
     }
 }
