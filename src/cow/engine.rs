@@ -239,6 +239,7 @@ impl Engine {
     }
 
     /// Whether undeclared writes are looked for.
+    #[inline]
     #[must_use]
     pub fn is_checked(&self) -> bool {
         self.checked.load(Relaxed)

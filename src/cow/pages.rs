@@ -23,29 +23,35 @@ const HELD: usize = 2;
 #[derive(Debug)]
 pub(super) struct PageLedger {
     blocks: Reservation,
-    per_cell: u32,
+    /// Bytes from one cell's block to the next.
+    stride: usize,
+    /// A cell has two to the power of this pages: the barrier shifts, where it would divide.
+    cell_bits: u32,
     /// Where page 0 of this kind lies.
     memory: usize,
 }
 
 impl PageLedger {
-    /// A ledger for `cells` cells of `per_cell` pages (a multiple of 64), which lie at `memory`.
+    /// A ledger for `cells` cells of `per_cell` pages (a power of two, 64 at least), which lie at
+    /// `memory`.
     pub(super) fn new(cells: u32, per_cell: u32, memory: usize) -> io::Result<Self> {
-        let len = cells as usize * block_len(per_cell);
-        Ok(Self { blocks: Reservation::anywhere(len, PAGE_SIZE)?, per_cell, memory })
+        debug_assert!(per_cell.is_power_of_two() && per_cell >= 64);
+        let stride = block_len(per_cell);
+        let blocks = Reservation::anywhere(cells as usize * stride, PAGE_SIZE)?;
+        Ok(Self { blocks, stride, cell_bits: per_cell.trailing_zeros(), memory })
     }
 
     /// Gives memory to a cell's block. It stays when the cell goes.
     pub(super) fn commit_cell(&self, cell: CellIndex) -> io::Result<()> {
         // SAFETY: the cell's part of the ledger's own reservation.
-        unsafe { map::commit(self.block(cell), block_len(self.per_cell)) }
+        unsafe { map::commit(self.block(cell), self.stride) }
     }
 
     /// The word of a page of a committed cell.
     #[inline]
     pub(super) fn word(&self, page: u32) -> &AtomicU64 {
-        let (cell, place) = (page / self.per_cell, page % self.per_cell);
-        let at = self.block(CellIndex(cell)) + place as usize * 8;
+        let (cell, place) = self.place(page);
+        let at = self.block(cell) + place as usize * 8;
         let word: *const AtomicU64 = ptr::with_exposed_provenance(at);
         // SAFETY: callers name pages of cells that are or have been live, so the block is
         // committed; zero, as any other bytes, is a valid word.
@@ -109,7 +115,7 @@ impl PageLedger {
 
     /// Pages of a cell that are dirty in the epoch: how many, and calls `visit` for each.
     pub(super) fn for_dirty(&self, cell: CellIndex, epoch: u64, mut visit: impl FnMut(u32)) {
-        let first = cell.0 * self.per_cell;
+        let first = cell.0 << self.cell_bits;
         for (place, word) in (0_u32..).zip(self.dirty(cell, epoch)) {
             let mut bits = word.load(Ordering::Relaxed);
             while bits != 0 {
@@ -119,8 +125,9 @@ impl PageLedger {
         }
     }
 
+    #[inline]
     pub(super) fn per_cell(&self) -> u32 {
-        self.per_cell
+        1 << self.cell_bits
     }
 
     fn dirty(&self, cell: CellIndex, epoch: u64) -> &[AtomicU64] {
@@ -129,19 +136,26 @@ impl PageLedger {
 
     /// A page's bit in a map: its word there, and which of its bits.
     fn bit(&self, page: u32, map: usize) -> (&AtomicU64, u64) {
-        let (cell, place) = (CellIndex(page / self.per_cell), page % self.per_cell);
+        let (cell, place) = self.place(page);
         (&self.bits(cell, map)[(place / 64) as usize], 1 << (place % 64))
     }
 
     fn bits(&self, cell: CellIndex, map: usize) -> &[AtomicU64] {
-        let len = (self.per_cell / 64) as usize;
-        let at = self.block(cell) + self.per_cell as usize * 8 + map * len * 8;
+        let len = (self.per_cell() / 64) as usize;
+        let at = self.block(cell) + self.per_cell() as usize * 8 + map * len * 8;
         // SAFETY: within the cell's committed block; otherwise as in `word`.
         unsafe { slice::from_raw_parts(ptr::with_exposed_provenance(at), len) }
     }
 
+    /// A page's cell, and which of its pages it is.
+    #[inline]
+    fn place(&self, page: u32) -> (CellIndex, u32) {
+        (CellIndex(page >> self.cell_bits), page & (self.per_cell() - 1))
+    }
+
+    #[inline]
     fn block(&self, cell: CellIndex) -> usize {
-        self.blocks.start() + cell.0 as usize * block_len(self.per_cell)
+        self.blocks.start() + cell.0 as usize * self.stride
     }
 }
 
