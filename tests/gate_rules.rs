@@ -4,6 +4,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, mpsc};
 use std::thread;
+use std::time::Duration;
 use stillheap::cow::{Gate, Pass};
 
 /// Threads change two counters, always both; whoever closes the gate must find them equal.
@@ -78,14 +79,14 @@ fn locks_held_outside_are_no_deadlock() {
     }
 }
 
-/// Others go on while one scope lasts and a freeze is wanted.
+/// Others go on while one scope lasts and a freeze is wanted. Every attempt is a part of the drain.
 #[test]
 fn a_long_scope_delays_the_freeze_alone() {
     let gate = Gate::new();
     let passes = [Pass::new(), Pass::new()];
     gate.enter_scope(&passes[0]);
     thread::scope(|scope| {
-        let freeze = scope.spawn(|| drop(gate.close(|| passes.iter())));
+        let freeze = scope.spawn(|| gate.close(|| passes.iter()).drain());
         let mut entered = 0_u64;
         while gate.retries() < 8 {
             gate.enter_scope(&passes[1]);
@@ -95,7 +96,8 @@ fn a_long_scope_delays_the_freeze_alone() {
         assert!(!freeze.is_finished());
         assert!(entered > 0);
         gate.leave_scope(&passes[0]);
-        freeze.join().unwrap();
+        let drain = freeze.join().unwrap();
+        assert!(drain >= Duration::from_millis(8), "{drain:?} in eight attempts of a millisecond");
     });
 }
 

@@ -139,16 +139,17 @@ impl Gate {
         P: Iterator<Item = &'p Pass>,
     {
         let closing = self.begin_closing();
+        let begun = Instant::now();
         let mut attempts = 0;
-        let (drain, since) = loop {
-            if let Some(closed) = self.try_close(&passes) {
-                break closed;
+        let since = loop {
+            if let Some(since) = self.try_close(&passes) {
+                break since;
             }
             self.retries.fetch_add(1, Ordering::Relaxed);
             gate_wait::retreat(attempts);
             attempts += 1;
         };
-        Closed { gate: self, drain, since, _closing: closing }
+        Closed { gate: self, drain: since - begun, since, _closing: closing }
     }
 
     /// Not a lock of std's: in a fork it is free again.
@@ -161,13 +162,11 @@ impl Gate {
         Closing(self)
     }
 
-    /// One attempt. Gives how long the drain took and when step 2 began; otherwise the gate
-    /// is open again.
-    fn try_close<'p, P>(&self, passes: &impl Fn() -> P) -> Option<(Duration, Instant)>
+    /// One attempt. Gives when step 2 began; otherwise the gate is open again.
+    fn try_close<'p, P>(&self, passes: &impl Fn() -> P) -> Option<Instant>
     where
         P: Iterator<Item = &'p Pass>,
     {
-        let begun = Instant::now();
         let drained = self.set_word(SCOPES_CLOSED)
             && gate_wait::until_left(|| passes().all(|pass| pass.state() != IN_SCOPE));
         let since = Instant::now();
@@ -177,7 +176,7 @@ impl Gate {
         if !closed {
             self.open();
         }
-        closed.then(|| (since - begun, since))
+        closed.then_some(since)
     }
 
     /// Opens the gate in the child of a fork, which has one thread: the passes of all others
@@ -251,7 +250,7 @@ impl Closed<'_> {
         since.elapsed()
     }
 
-    /// How long the freeze waited for scopes to end, before anybody else had to wait.
+    /// How long the freeze waited for scopes to end, in all attempts and between them.
     #[must_use]
     pub fn drain(&self) -> Duration {
         self.drain

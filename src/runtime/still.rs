@@ -15,7 +15,8 @@ pub struct StillInfo {
     pub is_delta: bool,
     /// How long allocator calls and new scopes had to wait.
     pub pause: Duration,
-    /// How long the freeze waited, before the pause, for scopes to end.
+    /// How long the freeze waited, before the pause, for scopes to end. It gives up every
+    /// millisecond, lets waiting scopes begin, and tries again: all of that is counted.
     pub drain: Duration,
     /// From the end of the pause until every frozen page had been saved: meanwhile the first
     /// write to a page copies it.
