@@ -5,10 +5,43 @@ mod globe_support;
 mod xtree_support;
 
 use globe_support::{RADIUS, Vector, assert_is, cities, places, rounded, tolerance};
-use stillheap::{GreatCircle, Metric, Rect, Scalar, XTree};
+use stillheap::{GreatCircle, Metric, Rect, Scalar, Tuning, XTree};
 use xtree_support::Random;
 
 const EARTH: GreatCircle = GreatCircle::EARTH;
+
+#[test]
+fn antipodes_are_half_around_the_globe() {
+    for step in -9000..=9000 {
+        let latitude = f64::from(step) / 100.0;
+        let tree: XTree<2, u32> = [([10.0, latitude], 0)].into_iter().collect();
+        for distance in [20_020_000.0, f64::INFINITY] {
+            let found = tree.within_distance_by(EARTH, [-170.0, -latitude], distance);
+            assert_eq!(found.count(), 1, "{latitude}");
+        }
+    }
+}
+
+/// Places that are a unit in the last place apart, in leaves of four.
+#[test]
+fn what_is_at_a_place_is_within_no_distance_of_it() {
+    let mut random = Random(9);
+    for _ in 0..50 {
+        let tuning = Tuning::new().leaf_rows(4).inner_rows(4);
+        let mut tree = XTree::<2, u32>::with_tuning(tuning);
+        let mut at = [random.unit() * 360.0 - 180.0, random.unit() * 160.0 - 80.0];
+        let mut all = Vec::new();
+        for number in 0..40 {
+            tree.insert(at, number).expect("a number");
+            all.push(at);
+            at[1] = at[1].next_up();
+        }
+        for at in all {
+            let mut found = tree.within_distance_by(EARTH, at, 0.0);
+            assert!(found.any(|(rect, _)| rect.min() == at), "{at:?}");
+        }
+    }
+}
 
 /// Cities in a tree, and as a list of vectors.
 struct Cities<S: Scalar> {

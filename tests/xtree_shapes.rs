@@ -188,6 +188,128 @@ fn values_of_any_kind() {
     assert!(strings.is_empty() && strings.nearest([0.0; 2], 3).is_empty());
 }
 
+/// Among points that fill a leaf, or hardly.
+fn a_box_among<const D: usize, T: Clone>(points: u32, removed: u32, tuning: Tuning, value: &T) {
+    let mut tree = XTree::<D, T>::with_tuning(tuning);
+    let at = |number: u32| [f64::from(number); D];
+    for number in 0..points {
+        tree.insert(at(number), value.clone()).unwrap();
+    }
+    for number in 0..removed {
+        tree.remove(&at(number).into(), |_| true).unwrap();
+    }
+    for number in removed..points {
+        let mut tree = tree.clone();
+        let rect = Rect::new(at(number), at(number).map(|at| at + 0.5)).unwrap();
+        tree.insert(rect, value.clone()).unwrap();
+        tree.validate().unwrap();
+        assert_eq!(tree.len(), (points - removed) as usize + 1);
+    }
+}
+
+#[test]
+fn a_box_comes_to_a_leaf_of_points() {
+    for removed in [0, 10, 20] {
+        a_box_among::<2, _>(120, removed, Tuning::new(), &String::new());
+        a_box_among::<1, _>(120, removed, Tuning::new(), &[0_u64; 4]);
+    }
+    let small = Tuning::new().leaf_rows(12).inner_rows(9).reinsertion(45);
+    for removed in 0..12 {
+        a_box_among::<2, _>(40, removed, small, &0_u32);
+    }
+}
+
+/// Leaves that overlap and are hardly filled: a leaf of points that a box comes to is not full, and
+/// has nothing to give away.
+#[test]
+fn nothing_is_reinserted_that_has_room() {
+    let mut random = Random(77);
+    for rows in [12_usize, 31] {
+        let tuning = Tuning::new().reinsertion(45).leaf_rows(rows as u32).inner_rows(9);
+        let mut pair = Pair::<2, f64>::new(tuning);
+        for number in 0..rows * 8 {
+            pair.insert([random.unit(), random.unit()].into(), number as u32);
+        }
+        for _ in 0..rows * 8 {
+            let place = random.below(pair.list.len());
+            let to = pair.list[place].0.min().map(|at| at + 0.3 * (random.unit() - 0.5));
+            pair.relocate(place, to.into());
+        }
+        while pair.list.len() > rows * 2 {
+            pair.remove(random.below(pair.list.len()));
+            let at = pair.list[random.below(pair.list.len())].0.min();
+            let mut tree = pair.tree.clone();
+            tree.insert(Rect::new(at, at.map(|at| at + 1e-6)).unwrap(), 0).unwrap();
+            tree.validate().unwrap();
+        }
+    }
+}
+
+#[test]
+fn more_neighbours_than_entries() {
+    let tree: XTree<2, u32> = (0..1000).map(|at| ([f64::from(at), 0.0], at)).collect();
+    for count in [1001, usize::MAX / 2, usize::MAX] {
+        assert_eq!(tree.nearest([3.0, 0.0], count).len(), 1000);
+    }
+}
+
+#[test]
+fn what_is_at_a_distance_is_within_it() {
+    for number in 1..1000 {
+        let at = [f64::from(number).sqrt(), f64::from(number) / 7.0];
+        let tree: XTree<2, u32> = [(at, number)].into_iter().collect();
+        let distance = tree.nearest([0.0, 0.0], 1)[0].distance;
+        let origin: XTree<2, ()> = [([0.0, 0.0], ())].into_iter().collect();
+        for (distance, found) in [(distance, 1), (distance.next_down(), 0)] {
+            assert_eq!(tree.within_distance([0.0, 0.0], distance).count(), found, "{at:?}");
+            assert_eq!(tree.join_within(&origin, distance).count(), found, "{at:?}");
+            assert_eq!(origin.join_within(&tree, distance).count(), found, "{at:?}");
+        }
+    }
+    assert_eq!(near([3e19_f32, 9e20, 5.0], 1e20), 1);
+    assert_eq!(near([1e200, 1e300, 5.0], 1e250), 1);
+    assert_eq!(near([1e200, 1e300, f64::INFINITY], f64::INFINITY), 3);
+}
+
+/// How many of the places are within the distance of 0, by two ways.
+fn near<S: Scalar>(places: [S; 3], distance: S) -> usize {
+    let tree: XTree<1, (), S> = places.map(|at| ([at], ())).into_iter().collect();
+    let origin: XTree<1, (), S> = [([S::ZERO], ())].into_iter().collect();
+    let found = tree.within_distance([S::ZERO], distance).count();
+    assert_eq!(tree.join_within(&origin, distance).count(), found);
+    found
+}
+
+#[test]
+fn infinite_places_have_pairs() {
+    let ends: XTree<1, u32> =
+        [([f64::INFINITY], 0), ([1.0], 1), ([f64::NEG_INFINITY], 2)].into_iter().collect();
+    assert_eq!(ends.join_within(&ends, f64::INFINITY).count(), 9);
+    assert_eq!(ends.join_within(&ends, 1e100).count(), 3);
+}
+
+/// A system that gives no thread: in a process whose threads would have endless stacks.
+#[test]
+fn loads_on_one_thread_where_there_are_no_more() {
+    const CHILD: &str = "STILLHEAP_TEST_WITHOUT_THREADS";
+    if std::env::var_os(CHILD).is_none() {
+        let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+        command.args(["loads_on_one_thread_where_there_are_no_more", "--exact"]);
+        // Then the test runs on the main thread.
+        command.arg("--test-threads=1");
+        let endless = (1_u64 << 50).to_string();
+        let output = command.env(CHILD, "1").env("RUST_MIN_STACK", endless).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        return;
+    }
+    assert!(std::thread::Builder::new().spawn(|| ()).is_err());
+    let entries = (0..50_000).map(|at| ([f64::from(at * 37 % 10_007), f64::from(at)], at));
+    let tree: XTree<2, i32> =
+        BulkLoad::new().threads(8.try_into().unwrap()).load_parallel(entries).unwrap();
+    tree.validate().unwrap();
+    assert_eq!(tree.iter().map(|(_, &value)| i64::from(value)).sum::<i64>(), 49_999 * 25_000);
+}
+
 #[test]
 fn standard_traits() {
     let tree: XTree<1, u8> = [([1.0], 1), ([2.0], 2)].into_iter().collect();

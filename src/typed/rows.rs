@@ -106,16 +106,23 @@ impl<K: Key, V> Rows<K, V> {
     }
 
     /// How many rows fit into `pages` pages with `columns` columns; 0 if not even one.
+    ///
+    /// # Panics
+    /// As [`new`](Self::new).
     #[must_use]
     pub const fn capacity_of(columns: usize, pages: usize) -> usize {
         Shape::of::<K, V>(columns, pages).capacity
     }
 
     /// The fewest pages that hold `rows` rows with `columns` columns.
+    ///
+    /// # Panics
+    /// If that is more than 4 GiB.
     #[must_use]
     pub const fn pages_for(columns: usize, rows: usize) -> usize {
         let row = columns * size_of::<K>() + size_of::<V>();
-        let mut pages = rows * row / PAGE_SIZE;
+        let Some(bytes) = rows.checked_mul(row) else { panic!("a block is 1 page to 4 GiB") };
+        let mut pages = bytes / PAGE_SIZE;
         if pages == 0 {
             pages = 1;
         }

@@ -57,8 +57,8 @@ impl<const D: usize, T, S: Scalar> XTree<D, T, S> {
         self.exactly(rect).any(|(_, other)| other == value)
     }
 
-    /// The entries within the Euclidean distance `distance` of `point`, that distance included;
-    /// none if either is NaN.
+    /// The entries within the Euclidean distance `distance` of `point`: those whose distance, as
+    /// [`nearest`](Self::nearest) tells it, is at most that; none if either is NaN.
     #[must_use]
     pub fn within_distance(
         &self,
@@ -116,6 +116,7 @@ impl<const D: usize, T, S: Scalar> XTree<D, T, S> {
         if let Some(root) = &self.root
             && !point.iter().any(|at| at.is_nan())
         {
+            let count = count.min(self.len);
             nearest::nearest(root, &metric, &metric.prepare(point), count, each);
         }
     }
@@ -144,7 +145,8 @@ impl<const D: usize, T, S: Scalar> XTree<D, T, S> {
     }
 
     /// The pairs of an entry of this tree and one of `other` whose boxes are not farther apart than
-    /// the Euclidean distance `distance`; none if it is NaN or negative.
+    /// the Euclidean distance `distance`; none if it is NaN or negative. [`Euclidean`] says for
+    /// which coordinates that is good.
     #[must_use]
     pub fn join_within<'a, U>(
         &'a self,

@@ -60,7 +60,8 @@ impl BulkLoad {
         Self { fill: percent, ..self }
     }
 
-    /// How many threads [`load_parallel`](Self::load_parallel) uses, the calling one included.
+    /// How many threads [`load_parallel`](Self::load_parallel) uses, the calling one included;
+    /// fewer if the system gives no more.
     #[must_use]
     pub const fn threads(self, threads: NonZeroUsize) -> Self {
         Self { threads: Some(threads), ..self }

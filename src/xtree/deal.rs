@@ -113,7 +113,7 @@ impl Dealer {
         }
     }
 
-    /// As [`arrange`](Self::arrange), on several threads.
+    /// As [`arrange`](Self::arrange), on several threads, as far as the system gives them.
     pub(super) fn arrange_on<const D: usize, T: Send, S: Scalar, P: Place<D, S>>(
         &self,
         threads: usize,
@@ -129,12 +129,16 @@ impl Dealer {
             let (low, high) = entries.split_at_mut(cut);
             let (low_axes, high_axes) = axes.split_at_mut(cut);
             let (here, there) = (threads - threads / 2, threads / 2);
-            thread::scope(|scope| {
-                scope.spawn(|| {
+            let is_there = thread::scope(|scope| {
+                let other = thread::Builder::new().spawn_scoped(scope, || {
                     self.arrange_on(there, high, high_axes, count - count / 2, level);
                 });
                 self.arrange_on(here, low, low_axes, count / 2, level);
+                other.is_ok()
             });
+            if !is_there {
+                self.arrange(high, high_axes, count - count / 2, level);
+            }
         } else if level > 1 {
             let children = self.children(level - 1, entries.len());
             self.arrange_on(threads, entries, axes, children, level - 1);
@@ -167,7 +171,7 @@ impl Dealer {
         }
     }
 
-    /// As [`assemble`](Self::assemble), on several threads.
+    /// As [`assemble`](Self::assemble), on several threads, as far as the system gives them.
     pub(super) fn assemble_on<const D: usize, T: Send, S: Scalar, P: Place<D, S>>(
         &self,
         threads: usize,
@@ -182,14 +186,22 @@ impl Dealer {
             let (low, high) = axes.split_at(cut);
             let history = history | 1 << high[0];
             let (here, there) = (threads - threads / 2, threads / 2);
-            return thread::scope(|scope| {
-                let rest = (count - count / 2, level);
-                let high =
-                    scope.spawn(move || self.assemble_on(there, behind, high, rest, history));
-                let mut nodes = self.assemble_on(here, entries, low, (count / 2, level), history);
-                nodes.extend(high.join().unwrap_or_else(|panic| resume_unwind(panic)));
-                nodes
+            let rest = (count - count / 2, level);
+            let mut behind = Some(behind);
+            let (mut nodes, others) = thread::scope(|scope| {
+                let other = thread::Builder::new().spawn_scoped(scope, || {
+                    let behind = behind.take().unwrap_or_default();
+                    self.assemble_on(there, behind, high, rest, history)
+                });
+                let nodes = self.assemble_on(here, entries, low, (count / 2, level), history);
+                let join = |other: thread::ScopedJoinHandle<'_, _>| {
+                    other.join().unwrap_or_else(|panic| resume_unwind(panic))
+                };
+                (nodes, other.ok().map(join))
             });
+            let on_this = || behind.map(|behind| self.assemble_on(1, behind, high, rest, history));
+            nodes.extend(others.or_else(on_this).unwrap_or_default());
+            return nodes;
         }
         if threads > 1 && level > 1 {
             let children = self.children(level - 1, entries.len());

@@ -82,10 +82,11 @@ impl<S: Scalar> Metric<2, S> for GreatCircle {
         S::from_f64(half.sin().powi(2))
     }
 
-    /// Rounding can make a box farther than what is in it, by some units in the last place.
+    /// Rounding can make a box farther than what is in it, by some units in the last place, or by
+    /// some of those of an angle of 1 where the distance is next to none.
     #[inline(always)]
     fn bound(&self, rank: S) -> S {
-        rank * S::from_f64(1.0 - 1e-14).least(S::ONE - S::EPSILON)
+        rank * S::from_f64(1.0 - 1e-14).least(S::ONE - S::EPSILON) - S::from_f64(1e-30)
     }
 
     #[inline(always)]
@@ -122,7 +123,8 @@ fn haversine(from: &GlobePoint, min: [f64; 2], max: [f64; 2]) -> f64 {
     let sin_aside = 2.0 * half * (1.0 - half * half).greatest(0.0).sqrt();
     let square = (sin_aside * from.cos) * (sin_aside * from.cos);
     let at_foot = square / (2.0 + 2.0 * (1.0 - square).greatest(0.0).sqrt());
-    if is_between { at_foot } else { at_end }
+    // Rounding can go beyond the antipode.
+    (if is_between { at_foot } else { at_end }).least(1.0)
 }
 
 /// How many degrees of longitude lie between a meridian and a box; 0 if it crosses the box. For any

@@ -116,7 +116,9 @@ impl<const D: usize, T, S: Scalar> Insertion<D, T, S> {
         let mut page = inner.write();
         let child = &mut page.values_mut()[row];
         let bit = 1 << (level - 1);
-        if self.rules.tuning.reinserted_percent() > 0 && self.relieved & bit == 0 {
+        // A leaf of points takes no box, full or not.
+        let is_full = child.len() >= self.rules.sizes.of_node::<D, T, S>(child).most;
+        if is_full && self.rules.tuning.reinserted_percent() > 0 && self.relieved & bit == 0 {
             self.relieved |= bit;
             self.evict(child, item, level - 1);
             let exact = bounds::<D, T, S>(child);

@@ -8,6 +8,7 @@ use std::fmt;
 
 use smallvec::SmallVec;
 
+use super::metric::greatest_square;
 use super::node::{Inner, Node, bounds, bounds_of_rows, rect_of};
 use super::rect::Rect;
 use super::scalar::Scalar;
@@ -18,8 +19,26 @@ use crate::{Branch, Rows};
 /// From [`XTree::join`](super::XTree::join) and [`XTree::join_within`](super::XTree::join_within).
 pub struct Join<'a, const D: usize, T, U, S: Scalar = f64> {
     /// How far apart the boxes of a pair may be; `None`: they have to meet.
-    within: Option<S>,
+    within: Option<Within<S>>,
     steps: SmallVec<[Step<'a, D, T, U, S>; 8]>,
+}
+
+/// A distance.
+#[derive(Clone, Copy)]
+struct Within<S> {
+    /// By how much a box is made larger to meet all that is within the distance of it, or more.
+    reach: S,
+    /// The greatest square of a distance that is not above it.
+    square: S,
+}
+
+impl<S: Scalar> Within<S> {
+    fn of(distance: S) -> Self {
+        // Four units in the last place: as much as rounding takes from one that is just near
+        // enough.
+        let more = S::EPSILON + S::EPSILON + S::EPSILON + S::EPSILON;
+        Self { reach: distance + distance * more, square: greatest_square(distance) }
+    }
 }
 
 /// A pair of nodes, and how far it has been walked through.
@@ -49,7 +68,7 @@ impl<'a, const D: usize, T, U, S: Scalar> Join<'a, D, T, U, S> {
         right: Option<&'a Node<U, S>>,
         within: Option<S>,
     ) -> Self {
-        let mut join = Self { within, steps: SmallVec::new() };
+        let mut join = Self { within: within.map(Within::of), steps: SmallVec::new() };
         if let (Some(left), Some(right)) = (left, right) {
             join.enter(left, right);
         }
@@ -77,7 +96,7 @@ impl<'a, const D: usize, T, U, S: Scalar> Join<'a, D, T, U, S> {
 }
 
 impl<'a, const D: usize, S: Scalar, V, W> Pair<'a, D, S, V, W> {
-    fn new(left: &'a Rows<S, V>, right: &'a Rows<S, W>, within: Option<S>) -> Self {
+    fn new(left: &'a Rows<S, V>, right: &'a Rows<S, W>, within: Option<Within<S>>) -> Self {
         let around = grown(&bounds_of_rows(right), within);
         let found = Found { base: 0, mask: 0 };
         let mut pair = Self { left, right, row: 0, rect: Rect::EMPTY, found, around };
@@ -86,7 +105,7 @@ impl<'a, const D: usize, S: Scalar, V, W> Pair<'a, D, S, V, W> {
     }
 
     /// Goes to the first row from `row` on that can meet anything on the right.
-    fn seek(&mut self, row: usize, within: Option<S>) {
+    fn seek(&mut self, row: usize, within: Option<Within<S>>) {
         self.row = row;
         while self.row < self.left.len() {
             let rect: Rect<D, S> = rect_of(self.left, self.row);
@@ -101,7 +120,7 @@ impl<'a, const D: usize, S: Scalar, V, W> Pair<'a, D, S, V, W> {
     }
 
     /// The next two rows that meet.
-    fn next(&mut self, within: Option<S>) -> Option<(usize, usize)> {
+    fn next(&mut self, within: Option<Within<S>>) -> Option<(usize, usize)> {
         while self.row < self.left.len() {
             if let Some(other) = self.found.next() {
                 return Some((self.row, other));
@@ -134,18 +153,14 @@ fn next_row<const D: usize, S: Scalar, V>(
 }
 
 /// The box that meets what is within the distance of `rect`, and some more at its corners.
-fn grown<const D: usize, S: Scalar>(rect: &Rect<D, S>, within: Option<S>) -> Rect<D, S> {
-    let Some(by) = within else { return *rect };
-    Rect::from_corners(rect.min().map(|at| below(at - by)), rect.max().map(|at| above(at + by)))
-}
-
-/// Rounding may not cut off what is just near enough.
-fn above<S: Scalar>(at: S) -> S {
-    if at < S::ZERO { at * (S::ONE - S::EPSILON) } else { at * (S::ONE + S::EPSILON) }
-}
-
-fn below<S: Scalar>(at: S) -> S {
-    if at < S::ZERO { at * (S::ONE + S::EPSILON) } else { at * (S::ONE - S::EPSILON) }
+fn grown<const D: usize, S: Scalar>(rect: &Rect<D, S>, within: Option<Within<S>>) -> Rect<D, S> {
+    let Some(Within { reach, .. }) = within else { return *rect };
+    if reach == S::INFINITY {
+        // Infinity less infinity would be no number.
+        return Rect::from_corners([S::NEG_INFINITY; D], [S::INFINITY; D]);
+    }
+    let min = rect.min().map(|at| (at - reach).next_down());
+    Rect::from_corners(min, rect.max().map(|at| (at + reach).next_up()))
 }
 
 /// The square of the distance between the nearest places of two boxes.
@@ -172,7 +187,7 @@ impl<'a, const D: usize, T, U, S: Scalar> Iterator for Join<'a, D, T, U, S> {
                     Some((a, b)) => {
                         let (left, right) = (pair.left, pair.right);
                         let (at, to) = (rect_of(left, a), rect_of(right, b));
-                        let near = |by| apart_squared(&at, &to) <= by * by;
+                        let near = |within: Within<S>| apart_squared(&at, &to) <= within.square;
                         if within.is_none_or(near) {
                             return Some(((at, &left.values()[a]), (to, &right.values()[b])));
                         }

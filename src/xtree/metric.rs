@@ -10,7 +10,9 @@ use crate::LANES;
 ///
 /// The contract, on which results rest (not memory safety): ranks are not NaN; the rank of a box is
 /// at most that of anything within it, after [`bound`](Self::bound) if rounding makes that untrue;
-/// `distance` and `rank_of` are increasing.
+/// `distance` and `rank_of` are increasing. Boxes are ranked in vectors of eight, so `rank` is
+/// called with some that are in no tree, too: it must take any numbers, and what it says of those
+/// is thrown away.
 ///
 /// ```
 /// use stillheap::{Metric, XTree};
@@ -99,10 +101,14 @@ pub trait Metric<const D: usize, S: Scalar> {
 }
 
 /// The straight line: √Σ(aᵢ − bᵢ)², in the coordinates' unit.
+///
+/// Good for coordinates whose differences can be squared: some 1e-154 to 1e154, with `f32` 1e-19 to
+/// 1e19. What is farther counts as infinitely far, what is nearer as at no distance.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Euclidean;
 
-/// The square of the straight line: Σ(aᵢ − bᵢ)², for those who compare only.
+/// The square of the straight line: Σ(aᵢ − bᵢ)², for those who compare only. Good for the same
+/// coordinates as [`Euclidean`].
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct EuclideanSquared;
 
@@ -164,12 +170,26 @@ macro_rules! euclidean {
         }
     };
 }
-euclidean!(Euclidean, S::sqrt, |distance: S| if distance < S::ZERO {
-    S::NEG_INFINITY
-} else {
-    distance * distance
-});
+euclidean!(Euclidean, S::sqrt, greatest_square);
 euclidean!(EuclideanSquared, |rank| rank, |distance| distance);
+
+/// The greatest number whose root is at most `root`, so that what is at a distance is found within
+/// it; negative infinity if there is none.
+#[inline]
+pub(super) fn greatest_square<S: Scalar>(root: S) -> S {
+    if root < S::ZERO {
+        return S::NEG_INFINITY;
+    }
+    let mut square = root * root;
+    // Roots are twice as fine as squares, so either ends after a step or two.
+    while square.sqrt() > root {
+        square = square.next_down();
+    }
+    while square < S::INFINITY && square.next_up().sqrt() <= root {
+        square = square.next_up();
+    }
+    square
+}
 
 /// How far `at` is outside of `min..=max`; 0 for infinities that cancel out.
 #[inline(always)]

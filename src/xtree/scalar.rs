@@ -33,6 +33,14 @@ pub trait Scalar:
     #[must_use]
     fn sqrt(self) -> Self;
 
+    /// The next greater number; infinity is its own.
+    #[must_use]
+    fn next_up(self) -> Self;
+
+    /// The next lesser number; negative infinity is its own.
+    #[must_use]
+    fn next_down(self) -> Self;
+
     /// The total order of IEEE 754, which agrees with `<` on everything but NaN and the two zeros.
     fn total_cmp(&self, other: &Self) -> Ordering;
 
@@ -79,6 +87,16 @@ macro_rules! scalars {
             #[inline]
             fn sqrt(self) -> Self {
                 $float::sqrt(self)
+            }
+
+            #[inline]
+            fn next_up(self) -> Self {
+                $float::next_up(self)
+            }
+
+            #[inline]
+            fn next_down(self) -> Self {
+                $float::next_down(self)
             }
 
             #[inline]

@@ -23,9 +23,11 @@ use crate::{Branch, Durable, Reach, Rows};
 /// is infinite, but for 0 between equal infinities.
 ///
 /// Searches are lazy iterators that allocate nothing (but for `nearest`, which returns a `Vec`, and
-/// `nearest_first`, which keeps a queue). Nodes are page-sized blocks (4 KiB; a wide
-/// value takes more) whose writes are announced, see [`Rows`]. The tree is the same in a durable
-/// heap and outside of one.
+/// `nearest_first`, which keeps a queue; and in trees of more than seven levels, which have
+/// billions of entries unless their nodes were made small). Nodes are page-sized blocks (4 KiB; a
+/// wide value takes more) whose writes are announced, see [`Rows`]. A value is moved, on the stack,
+/// with each level that an insertion passes: box what takes many kilobytes. The tree is the same in
+/// a durable heap and outside of one.
 ///
 /// ```
 /// use stillheap::{GreatCircle, Rect, XTree};
@@ -60,6 +62,9 @@ impl<const D: usize, T, S: Scalar> XTree<D, T, S> {
     }
 
     /// An empty tree with other parameters than the default ones.
+    ///
+    /// # Panics
+    /// If a node of that many rows would pass 4 GiB.
     #[must_use]
     pub const fn with_tuning(tuning: Tuning) -> Self {
         const { assert!(D >= 1 && D <= 32, "an X-tree has 1 to 32 dimensions") };

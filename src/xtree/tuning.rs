@@ -192,7 +192,7 @@ pub(super) struct Sizes {
     /// Of leaves that hold boxes.
     pub(super) boxes: Limits,
     /// Of leaves that hold points only: such a leaf and one box more always fit two leaves of
-    /// boxes.
+    /// boxes, and fill one to its least.
     pub(super) points: Limits,
 }
 
@@ -213,12 +213,13 @@ impl Rules {
 impl Sizes {
     pub(super) const fn of<const D: usize, T, S: Scalar>(tuning: Tuning) -> Self {
         let leaf_rows = tuning.leaf_rows as usize;
-        let boxes = Limits::of_leaves::<S, T>(2 * D, leaf_rows, usize::MAX);
-        Self {
-            inner: Limits::of::<S, Node<T, S>>(2 * D, tuning.inner_rows as usize, usize::MAX),
-            boxes,
-            points: Limits::of_leaves::<S, T>(D, leaf_rows, 2 * boxes.most - 1),
+        let inner = Limits::of::<S, Node<T, S>>(2 * D, tuning.inner_rows as usize, usize::MAX);
+        let mut boxes = Limits::of_leaves::<S, T>(2 * D, leaf_rows, usize::MAX);
+        let points = Limits::of_leaves::<S, T>(D, leaf_rows, 2 * boxes.most - 1);
+        if boxes.least > points.least + 1 {
+            boxes.least = points.least + 1;
         }
+        Self { inner, boxes, points }
     }
 }
 
@@ -232,6 +233,9 @@ mod tests {
             assert!(limits.pages > 0 && limits.least >= 2 && limits.least <= limits.most / 2);
         }
         assert!(sizes.points.most < 2 * sizes.boxes.most);
+        assert!(
+            sizes.points.least < sizes.boxes.most && sizes.boxes.least <= sizes.points.least + 1
+        );
         assert!(sizes.boxes.most <= Rows::<S, T>::capacity_of(2 * D, sizes.boxes.pages));
         assert!(sizes.points.most <= Rows::<S, T>::capacity_of(D, sizes.points.pages));
         for nodes in 1..20 {
@@ -247,6 +251,8 @@ mod tests {
         for tuning in [Tuning::new(), Tuning::new().leaf_rows(4).inner_rows(5)] {
             check::<1, (), f32>(tuning);
             check::<2, u64, f64>(tuning);
+            check::<2, String, f64>(tuning);
+            check::<1, [u64; 4], f64>(tuning);
             check::<16, u64, f64>(tuning);
             check::<32, [u64; 700], f64>(tuning);
         }

@@ -98,12 +98,13 @@ fn check<const D: usize, T, S: Scalar>(
         (Branch::Inner(inner), Some(below)) => {
             let mut entries = 0;
             for (row, child) in inner.values().iter().enumerate() {
+                let least = sizes.of_node::<D, T, S>(child).least;
+                entries += check::<D, T, S>(sizes, child, below, least)?;
+                // Only now: what has not the columns of a node has no bounds.
                 let (found, expected) = (rect_of(inner, row), bounds::<D, T, S>(child));
                 if found != expected {
                     return Err(wrong_box(level, row, &found, &expected));
                 }
-                let least = sizes.of_node::<D, T, S>(child).least;
-                entries += check::<D, T, S>(sizes, child, below, least)?;
             }
             Ok(entries)
         }
@@ -195,6 +196,15 @@ mod tests {
         let everywhere = Rect::new([-1.0; 4], [1000.0; 4]).unwrap();
         set_rect(&mut root_of(&mut tree).write(), 0, &everywhere);
         assert!(matches!(tree.validate(), Err(Invalid::Box { row: 0, .. })));
+    }
+
+    #[test]
+    fn finds_a_node_without_columns() {
+        let mut tree = overlapping(2000);
+        let mut odd = crate::Rows::<f64, u32>::new(1, 1);
+        odd.write().push(&[1.0], 1);
+        root_of(&mut tree).write().values_mut()[0] = Branch::Leaf(odd);
+        assert!(tree.validate().is_err());
     }
 
     #[test]

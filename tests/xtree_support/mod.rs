@@ -6,44 +6,78 @@
 
 pub(crate) mod operations;
 
+use std::fmt::Debug;
 use stillheap::{BulkLoad, EuclideanSquared, Rect, Scalar, Tuning, XTree};
 
 pub(crate) type Entry<const D: usize, S> = (Rect<D, S>, u32);
 
+/// A value that is a number, and perhaps more.
+pub(crate) trait Payload: Copy + PartialEq + Debug + Send {
+    fn of(number: u32) -> Self;
+    fn number(&self) -> u32;
+}
+
+impl Payload for u32 {
+    fn of(number: u32) -> Self {
+        number
+    }
+
+    fn number(&self) -> u32 {
+        *self
+    }
+}
+
+/// So wide that leaves of boxes take more pages than leaves of points.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(crate) struct Wide([u32; 8]);
+
+impl Payload for Wide {
+    fn of(number: u32) -> Self {
+        Self(std::array::from_fn(|word| number.wrapping_mul(1 + word as u32)))
+    }
+
+    fn number(&self) -> u32 {
+        assert_eq!(*self, Self::of(self.0[0]));
+        self.0[0]
+    }
+}
+
 /// A tree and the list that it has to agree with.
-pub(crate) struct Pair<const D: usize, S: Scalar> {
-    pub(crate) tree: XTree<D, u32, S>,
+pub(crate) struct Pair<const D: usize, S: Scalar, V = u32> {
+    pub(crate) tree: XTree<D, V, S>,
     pub(crate) list: Vec<Entry<D, S>>,
 }
 
-impl<const D: usize, S: Scalar> Pair<D, S> {
+impl<const D: usize, S: Scalar, V: Payload> Pair<D, S, V> {
     pub(crate) fn new(tuning: Tuning) -> Self {
         Self { tree: XTree::with_tuning(tuning), list: Vec::new() }
     }
 
     pub(crate) fn insert(&mut self, rect: Rect<D, S>, value: u32) {
-        self.tree.insert(rect, value).unwrap();
+        self.tree.insert(rect, V::of(value)).unwrap();
         self.list.push((rect, value));
     }
 
     pub(crate) fn remove(&mut self, place: usize) {
         let (rect, value) = self.list.swap_remove(place);
-        assert_eq!(self.tree.remove(&rect, |&other| other == value), Some(value));
+        let removed = self.tree.remove(&rect, |other| other.number() == value);
+        assert_eq!(removed, Some(V::of(value)));
     }
 
     pub(crate) fn relocate(&mut self, place: usize, to: Rect<D, S>) {
         let (rect, value) = &mut self.list[place];
-        assert!(self.tree.relocate(rect, |other| other == value, to).unwrap());
+        assert!(self.tree.relocate(rect, |other| other.number() == *value, to).unwrap());
         *rect = to;
     }
 
     pub(crate) fn retain(&mut self, keep: impl Fn(&Rect<D, S>, u32) -> bool) {
-        self.tree.retain(|rect, &value| keep(rect, value));
+        self.tree.retain(|rect, value| keep(rect, value.number()));
         self.list.retain(|(rect, value)| keep(rect, *value));
     }
 
     pub(crate) fn drain_window(&mut self, window: &Rect<D, S>) {
-        let mut drained = self.tree.drain_window(window);
+        let drained = self.tree.drain_window(window).into_iter();
+        let mut drained: Vec<_> = drained.map(|(rect, value)| (rect, value.number())).collect();
         let mut expected: Vec<_> =
             self.list.extract_if(.., |(rect, _)| rect.intersects(window)).collect();
         drained.sort_unstable_by_key(|entry| entry.1);
@@ -66,9 +100,11 @@ impl<const D: usize, S: Scalar> Pair<D, S> {
 
     fn expect<'a>(
         &self,
-        found: impl Iterator<Item = (Rect<D, S>, &'a u32)> + Clone,
+        found: impl Iterator<Item = (Rect<D, S>, &'a V)> + Clone,
         wanted: impl Fn(&Rect<D, S>) -> bool,
-    ) {
+    ) where
+        V: 'a,
+    {
         let mut expected: Vec<Entry<D, S>> =
             self.list.iter().filter(|(rect, _)| wanted(rect)).copied().collect();
         assert_eq!(found.clone().count(), expected.len());
@@ -76,8 +112,8 @@ impl<const D: usize, S: Scalar> Pair<D, S> {
         let seen = partly.by_ref().take(expected.len() / 2).fold(0, |seen, _| seen + 1);
         assert_eq!(seen + partly.count(), expected.len());
         let mut folded = Vec::new();
-        found.clone().for_each(|(rect, &value)| folded.push((rect, value)));
-        let mut found: Vec<_> = found.map(|(rect, &value)| (rect, value)).collect();
+        found.clone().for_each(|(rect, value)| folded.push((rect, value.number())));
+        let mut found: Vec<_> = found.map(|(rect, value)| (rect, value.number())).collect();
         assert_eq!(folded, found);
         found.sort_unstable_by_key(|entry| entry.1);
         expected.sort_unstable_by_key(|entry| entry.1);
@@ -95,9 +131,9 @@ impl<const D: usize, S: Scalar> Pair<D, S> {
         self.expect(self.tree.exactly(at), |rect| rect == at);
         let found = self.tree.get(at);
         assert_eq!(found.is_some(), self.list.iter().any(|(rect, _)| rect == at));
-        assert!(found.is_none_or(|&value| self.list.contains(&(*at, value))));
+        assert!(found.is_none_or(|value| self.list.contains(&(*at, value.number()))));
         assert!(found.is_none_or(|value| self.tree.contains(at, value)));
-        assert!(!self.tree.contains(at, &u32::MAX));
+        assert!(!self.tree.contains(at, &V::of(u32::MAX)));
     }
 
     pub(crate) fn check_nearest(&self, point: [S; D], count: usize) {
@@ -112,7 +148,7 @@ impl<const D: usize, S: Scalar> Pair<D, S> {
         let near = self.tree.nearest_by(EuclideanSquared, point, count);
         assert_eq!(near.iter().map(|near| near.distance).collect::<Vec<_>>(), expected);
         for near in near {
-            assert!(self.list.contains(&(near.rect, *near.value)));
+            assert!(self.list.contains(&(near.rect, near.value.number())));
             assert_eq!(rank(&near.rect), near.distance);
         }
         for (near, squared) in self.tree.nearest(point, count).iter().zip(expected) {
@@ -121,6 +157,9 @@ impl<const D: usize, S: Scalar> Pair<D, S> {
         if let Some(limit) = limit {
             let found = self.tree.within_distance_by(EuclideanSquared, point, limit);
             self.expect(found, |rect| rank(rect) <= limit);
+            // What is at a distance is within it.
+            let found = self.tree.within_distance(point, limit.sqrt());
+            self.expect(found, |rect| rank(rect).sqrt() <= limit.sqrt());
         }
     }
 
@@ -135,13 +174,14 @@ impl<const D: usize, S: Scalar> Pair<D, S> {
             pairs.sort_unstable();
             pairs
         };
-        let mut found: Vec<_> = self.tree.join(&tree).map(|(a, b)| (*a.1, *b.1)).collect();
-        found.sort_unstable();
-        assert_eq!(found, pairs(&|a, b| a.intersects(b)));
-        let found = tree.join_within(&self.tree, distance).map(|(a, b)| (*b.1, *a.1));
+        let found = self.tree.join(&tree).map(|(a, b)| (a.1.number(), *b.1));
         let mut found: Vec<_> = found.collect();
         found.sort_unstable();
-        assert_eq!(found, pairs(&|a, b| apart_squared(a, b) <= distance * distance));
+        assert_eq!(found, pairs(&|a, b| a.intersects(b)));
+        let found = tree.join_within(&self.tree, distance).map(|(a, b)| (b.1.number(), *a.1));
+        let mut found: Vec<_> = found.collect();
+        found.sort_unstable();
+        assert_eq!(found, pairs(&|a, b| apart_squared(a, b).sqrt() <= distance));
     }
 
     pub(crate) fn check(&self) {

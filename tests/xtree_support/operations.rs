@@ -1,13 +1,21 @@
 //! Random sequences of operations, read from bytes.
 
-use super::Pair;
+use super::{Pair, Payload, Wide};
 use stillheap::{Rect, Tuning};
 
 /// Does what the bytes say, and checks the tree after each step. Gives how many steps there were.
 pub(crate) fn run<const D: usize>(bytes: &[u8]) -> usize {
     let mut bytes = Bytes(bytes);
-    let Some(way) = bytes.next() else { return 0 };
-    let mut steps = Steps { pair: Pair::<D, f64>::new(tuning(way, &mut bytes)), bytes, number: 0 };
+    match bytes.next() {
+        None => 0,
+        Some(way) if way & 8 == 0 => run_with::<D, u32>(way, bytes),
+        Some(way) => run_with::<D, Wide>(way, bytes),
+    }
+}
+
+fn run_with<const D: usize, V: Payload>(way: u8, mut bytes: Bytes<'_>) -> usize {
+    let pair = Pair::<D, f64, V>::new(tuning(way, &mut bytes));
+    let mut steps = Steps { pair, bytes, number: 0 };
     while steps.step().is_some() {
         steps.pair.check();
         steps.number += 1;
@@ -42,13 +50,13 @@ impl Bytes<'_> {
     }
 }
 
-struct Steps<'a, const D: usize> {
-    pair: Pair<D, f64>,
+struct Steps<'a, const D: usize, V> {
+    pair: Pair<D, f64, V>,
     bytes: Bytes<'a>,
     number: u32,
 }
 
-impl<const D: usize> Steps<'_, D> {
+impl<const D: usize, V: Payload> Steps<'_, D, V> {
     /// `None`: there are no bytes left.
     fn step(&mut self) -> Option<()> {
         let what = self.bytes.next()? % 64;
@@ -70,7 +78,7 @@ impl<const D: usize> Steps<'_, D> {
             }
             43 => {
                 let rect = self.rect()?;
-                assert_eq!(self.pair.tree.remove(&rect, |_| false), None);
+                assert!(self.pair.tree.remove(&rect, |_| false).is_none());
                 assert!(!self.pair.tree.relocate(&rect, |_| false, rect).unwrap());
                 assert!(self.pair.tree.get_mut(&rect, |_| false).is_none());
             }
@@ -158,10 +166,10 @@ impl<const D: usize> Steps<'_, D> {
     fn change_value(&mut self) -> Option<()> {
         let Some(place) = self.place()? else { return Some(()) };
         let (rect, value) = &mut self.pair.list[place];
-        let mut found = self.pair.tree.get_mut(rect, |other| other == value).unwrap();
-        assert_eq!(*found, *value);
+        let mut found = self.pair.tree.get_mut(rect, |other| other.number() == *value).unwrap();
+        assert_eq!(found.number(), *value);
         *value = 1_000_000_000 + self.number;
-        *found = *value;
+        *found = V::of(*value);
         Some(())
     }
 
