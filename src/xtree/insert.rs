@@ -29,17 +29,22 @@ pub(super) struct Item<const D: usize, T, S: Scalar> {
 }
 
 /// What happened below.
-pub(super) enum Outcome<const D: usize, T, S: Scalar> {
+pub(super) enum Outcome {
     /// The item is in; boxes above it have to include its box.
     Placed,
     /// The node gave entries away; boxes above it have to be computed again.
     Shrunk,
-    /// The node that should take this item is full.
-    Full(Item<D, T, S>),
+    /// The node that should take the item is full.
+    Full,
 }
 
 /// One insertion, with what it made homeless.
+///
+/// The item lies here, and not in the calls, of which each level is one: values can be large.
 pub(super) struct Insertion<const D: usize, T, S: Scalar> {
+    rect: Rect<D, S>,
+    level: u32,
+    load: Option<Load<T, S>>,
     pub(super) homeless: Vec<Item<D, T, S>>,
     /// The levels in which entries were already reinserted, a bit each: once a level and insertion.
     relieved: u64,
@@ -48,48 +53,55 @@ pub(super) struct Insertion<const D: usize, T, S: Scalar> {
 
 impl<const D: usize, T, S: Scalar> Insertion<D, T, S> {
     pub(super) fn new(rules: &Rules) -> Self {
-        Self { homeless: Vec::new(), relieved: 0, rules: *rules }
+        let (rect, level, load) = (Rect::EMPTY, 0, None);
+        Self { rect, level, load, homeless: Vec::new(), relieved: 0, rules: *rules }
     }
 
-    /// Puts `item` into the tree below `node`, which is at `level`.
-    pub(super) fn descend(
-        &mut self,
-        node: Reach<'_, Node<T, S>>,
-        level: u32,
-        item: Item<D, T, S>,
-    ) -> Outcome<D, T, S> {
-        match (node.kind(), item.load) {
-            (BranchReach::Leaf(mut leaf), Load::Entry(value)) => {
-                if leaf_takes(&leaf, &item.rect, &self.rules.sizes) {
-                    push(&mut leaf.write(), &item.rect, value);
-                    return Outcome::Placed;
-                }
-                Outcome::Full(Item { load: Load::Entry(value), ..item })
-            }
-            (BranchReach::Inner(mut inner), Load::Node(child)) if level == item.level => {
-                if has_room(&inner, &self.rules.sizes) {
-                    push(&mut inner.write(), &item.rect, child);
-                    return Outcome::Placed;
-                }
-                Outcome::Full(Item { load: Load::Node(child), ..item })
-            }
-            (BranchReach::Inner(inner), load) => {
-                self.pass_down(inner, level, Item { load, ..item })
-            }
-            (BranchReach::Leaf(_), Load::Node(_)) => unreachable!("nodes go above leaves"),
+    /// Makes `item` the one that is on its way.
+    pub(super) fn set_out(&mut self, item: Item<D, T, S>) {
+        (self.rect, self.level, self.load) = (item.rect, item.level, Some(item.load));
+    }
+
+    /// Takes the item that is on its way.
+    pub(super) fn take(&mut self) -> Item<D, T, S> {
+        match self.load.take() {
+            Some(load) => Item { rect: self.rect, load, level: self.level },
+            None => unreachable!("an item is on its way until it is placed"),
         }
     }
 
-    /// Puts `item` below the child that suits it best.
-    pub(super) fn pass_down(
-        &mut self,
-        mut inner: Reach<'_, Inner<T, S>>,
-        level: u32,
-        item: Item<D, T, S>,
-    ) -> Outcome<D, T, S> {
-        let rect = item.rect;
+    /// Puts the item into the tree below `node`, which is at `level`.
+    pub(super) fn descend(&mut self, node: Reach<'_, Node<T, S>>, level: u32) -> Outcome {
+        match node.kind() {
+            BranchReach::Leaf(mut leaf) => {
+                if !leaf_takes(&leaf, &self.rect, &self.rules.sizes) {
+                    return Outcome::Full;
+                }
+                match self.load.take() {
+                    Some(Load::Entry(value)) => push(&mut leaf.write(), &self.rect, value),
+                    _ => unreachable!("nodes go above leaves"),
+                }
+                Outcome::Placed
+            }
+            BranchReach::Inner(mut inner) if level == self.level => {
+                if !has_room(&inner, &self.rules.sizes) {
+                    return Outcome::Full;
+                }
+                match self.load.take() {
+                    Some(Load::Node(child)) => push(&mut inner.write(), &self.rect, child),
+                    _ => unreachable!("entries go to leaves"),
+                }
+                Outcome::Placed
+            }
+            BranchReach::Inner(inner) => self.pass_down(inner, level),
+        }
+    }
+
+    /// Puts the item below the child that suits it best.
+    pub(super) fn pass_down(&mut self, mut inner: Reach<'_, Inner<T, S>>, level: u32) -> Outcome {
+        let rect = self.rect;
         let (row, covered) = choose::subtree(&inner, &rect, level == 1);
-        match self.descend(inner.reach(row), level - 1, item) {
+        match self.descend(inner.reach(row), level - 1) {
             Outcome::Placed => {
                 if !covered {
                     let grown = rect_of(&inner, row).union(&rect);
@@ -101,18 +113,17 @@ impl<const D: usize, T, S: Scalar> Insertion<D, T, S> {
                 node::set_exact::<D, T, S>(&mut inner, row);
                 Outcome::Shrunk
             }
-            Outcome::Full(item) => self.relieve(inner, row, level, item),
+            Outcome::Full => self.relieve(inner, row, level),
         }
     }
 
-    /// Makes room for `item` in the full child `row`: reinserts some of its rows, or splits it.
+    /// Makes room for the item in the full child `row`: reinserts some of its rows, or splits it.
     pub(super) fn relieve(
         &mut self,
         mut inner: Reach<'_, Inner<T, S>>,
         row: usize,
         level: u32,
-        item: Item<D, T, S>,
-    ) -> Outcome<D, T, S> {
+    ) -> Outcome {
         let mut page = inner.write();
         let child = &mut page.values_mut()[row];
         let bit = 1 << (level - 1);
@@ -120,17 +131,18 @@ impl<const D: usize, T, S: Scalar> Insertion<D, T, S> {
         let is_full = child.len() >= self.rules.sizes.of_node::<D, T, S>(child).most;
         if is_full && self.rules.tuning.reinserted_percent() > 0 && self.relieved & bit == 0 {
             self.relieved |= bit;
-            self.evict(child, item, level - 1);
+            self.evict(child, level - 1);
             let exact = bounds::<D, T, S>(child);
             set_rect(&mut page, row, &exact);
             return Outcome::Shrunk;
         }
-        let sibling = make_room(child, item, &self.rules);
+        let sibling = make_room(child, self.take(), &self.rules);
         let exact = bounds::<D, T, S>(child);
         set_rect(&mut page, row, &exact);
         match sibling {
             Some((rect, node)) if !has_room(&page, &self.rules.sizes) => {
-                Outcome::Full(Item { rect, load: Load::Node(node), level })
+                self.set_out(Item { rect, load: Load::Node(node), level });
+                Outcome::Full
             }
             Some((rect, node)) => {
                 push(&mut page, &rect, node);
@@ -141,8 +153,9 @@ impl<const D: usize, T, S: Scalar> Insertion<D, T, S> {
     }
 
     /// Takes the rows farthest from the node's centre, and the item, to insert them anew.
-    fn evict(&mut self, child: &mut Node<T, S>, item: Item<D, T, S>, level: u32) {
+    fn evict(&mut self, child: &mut Node<T, S>, level: u32) {
         let count = child.len() * self.rules.tuning.reinserted_percent() / 100;
+        let item = self.take();
         let homeless = &mut self.homeless;
         homeless.push(item);
         match child {

@@ -22,13 +22,13 @@ pub(super) struct Relocation<'a, const D: usize, T, S: Scalar, F> {
 }
 
 /// What happened below.
-pub(super) enum Relocated<const D: usize, T, S: Scalar> {
+pub(super) enum Relocated {
     /// The entry is not there.
     Absent,
     /// The entry has its new box; otherwise as after an insertion.
-    Done(Outcome<D, T, S>),
-    /// The entry was taken out, and has to go in higher up.
-    Homeless(T),
+    Done(Outcome),
+    /// The entry was taken out, and has to go in higher up; the insertion has it.
+    Homeless,
 }
 
 impl<const D: usize, T, S: Scalar, F: FnMut(&T) -> bool> Relocation<'_, D, T, S, F> {
@@ -39,7 +39,7 @@ impl<const D: usize, T, S: Scalar, F: FnMut(&T) -> bool> Relocation<'_, D, T, S,
         node: Reach<'_, Node<T, S>>,
         level: u32,
         own: Option<&Rect<D, S>>,
-    ) -> Relocated<D, T, S> {
+    ) -> Relocated {
         let stays = own.is_none_or(|own| own.contains(&self.to));
         match node.kind() {
             BranchReach::Leaf(leaf) => self.go_in_leaf(leaf, stays),
@@ -47,7 +47,7 @@ impl<const D: usize, T, S: Scalar, F: FnMut(&T) -> bool> Relocation<'_, D, T, S,
         }
     }
 
-    fn go_in_leaf(&mut self, mut leaf: Reach<'_, Leaf<T, S>>, stays: bool) -> Relocated<D, T, S> {
+    fn go_in_leaf(&mut self, mut leaf: Reach<'_, Leaf<T, S>>, stays: bool) -> Relocated {
         let stays = stays && (leaf.columns() > D || self.to.is_point());
         for base in (0..leaf.len()).step_by(SPAN) {
             let mask = scan::equal(&leaf, base, self.from);
@@ -56,7 +56,9 @@ impl<const D: usize, T, S: Scalar, F: FnMut(&T) -> bool> Relocation<'_, D, T, S,
                     continue;
                 }
                 if !stays {
-                    return Relocated::Homeless(leaf.write().swap_remove(row));
+                    let load = Load::Entry(leaf.write().swap_remove(row));
+                    self.insertion.set_out(Item { rect: self.to, load, level: 0 });
+                    return Relocated::Homeless;
                 }
                 node::set_rect(&mut leaf.write(), row, &self.to);
                 return Relocated::Done(Outcome::Placed);
@@ -70,7 +72,7 @@ impl<const D: usize, T, S: Scalar, F: FnMut(&T) -> bool> Relocation<'_, D, T, S,
         mut inner: Reach<'_, Inner<T, S>>,
         level: u32,
         stays: bool,
-    ) -> Relocated<D, T, S> {
+    ) -> Relocated {
         for base in (0..inner.len()).step_by(SPAN) {
             let mask = scan::containing(&inner, base, self.from);
             for row in (Found { base, mask }) {
@@ -80,9 +82,7 @@ impl<const D: usize, T, S: Scalar, F: FnMut(&T) -> bool> Relocation<'_, D, T, S,
                     Relocated::Done(outcome) => {
                         return Relocated::Done(self.settle(inner, row, level, outcome));
                     }
-                    Relocated::Homeless(value) => {
-                        return self.house(inner, row, level, stays, value);
-                    }
+                    Relocated::Homeless => return self.house(inner, row, level, stays),
                 }
             }
         }
@@ -95,12 +95,12 @@ impl<const D: usize, T, S: Scalar, F: FnMut(&T) -> bool> Relocation<'_, D, T, S,
         mut inner: Reach<'_, Inner<T, S>>,
         row: usize,
         level: u32,
-        outcome: Outcome<D, T, S>,
-    ) -> Outcome<D, T, S> {
+        outcome: Outcome,
+    ) -> Outcome {
         let Self { from, orphans, insertion, .. } = self;
         let sizes = &insertion.rules.sizes;
         match outcome {
-            Outcome::Full(item) => return insertion.relieve(inner, row, level, item),
+            Outcome::Full => return insertion.relieve(inner, row, level),
             Outcome::Placed => condense(&mut inner, row, level, from, sizes, orphans),
             Outcome::Shrunk => {
                 if !dissolve::<D, T, S>(&mut inner, row, level, sizes, orphans) {
@@ -118,14 +118,12 @@ impl<const D: usize, T, S: Scalar, F: FnMut(&T) -> bool> Relocation<'_, D, T, S,
         row: usize,
         level: u32,
         stays: bool,
-        value: T,
-    ) -> Relocated<D, T, S> {
-        let Self { from, to, orphans, insertion, .. } = self;
+    ) -> Relocated {
+        let Self { from, orphans, insertion, .. } = self;
         condense(&mut inner, row, level, from, &insertion.rules.sizes, orphans);
         if !stays || inner.is_empty() {
-            return Relocated::Homeless(value);
+            return Relocated::Homeless;
         }
-        let item = Item { rect: *to, load: Load::Entry(value), level: 0 };
-        Relocated::Done(insertion.pass_down(inner, level, item))
+        Relocated::Done(insertion.pass_down(inner, level))
     }
 }

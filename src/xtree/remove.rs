@@ -21,41 +21,43 @@ pub(super) struct Orphan<T, S: Scalar> {
 pub(super) struct Removal<'a, const D: usize, T, S: Scalar, F> {
     pub(super) rect: &'a Rect<D, S>,
     pub(super) matches: F,
+    pub(super) taken: Option<T>,
     pub(super) orphans: Vec<Orphan<T, S>>,
     pub(super) sizes: Sizes,
 }
 
 impl<const D: usize, T, S: Scalar, F: FnMut(&T) -> bool> Removal<'_, D, T, S, F> {
-    /// The entry, if it is in the tree below `node`, which is at `level`.
-    pub(super) fn take(&mut self, node: Reach<'_, Node<T, S>>, level: u32) -> Option<T> {
+    /// Takes the entry, if it is in the tree below `node`, which is at `level`.
+    pub(super) fn take(&mut self, node: Reach<'_, Node<T, S>>, level: u32) -> bool {
         match node.kind() {
             BranchReach::Leaf(mut leaf) => {
                 for base in (0..leaf.len()).step_by(SPAN) {
                     let mask = scan::equal(&leaf, base, self.rect);
                     for row in (Found { base, mask }) {
                         if (self.matches)(&leaf.values()[row]) {
-                            return Some(leaf.write().swap_remove(row));
+                            self.taken = Some(leaf.write().swap_remove(row));
+                            return true;
                         }
                     }
                 }
-                None
+                false
             }
             BranchReach::Inner(inner) => self.take_below(inner, level),
         }
     }
 
-    fn take_below(&mut self, mut inner: Reach<'_, Inner<T, S>>, level: u32) -> Option<T> {
+    fn take_below(&mut self, mut inner: Reach<'_, Inner<T, S>>, level: u32) -> bool {
         for base in (0..inner.len()).step_by(SPAN) {
             let mask = scan::containing(&inner, base, self.rect);
             for row in (Found { base, mask }) {
-                if let Some(value) = self.take(inner.reach(row), level - 1) {
+                if self.take(inner.reach(row), level - 1) {
                     let Self { rect, sizes, orphans, .. } = self;
                     condense(&mut inner, row, level, rect, sizes, orphans);
-                    return Some(value);
+                    return true;
                 }
             }
         }
-        None
+        false
     }
 }
 

@@ -25,9 +25,8 @@ use crate::{Branch, Durable, Reach, Rows};
 /// Searches are lazy iterators that allocate nothing (but for `nearest`, which returns a `Vec`, and
 /// `nearest_first`, which keeps a queue; and in trees of more than seven levels, which have
 /// billions of entries unless their nodes were made small). Nodes are page-sized blocks (4 KiB; a
-/// wide value takes more) whose writes are announced, see [`Rows`]. A value is moved, on the stack,
-/// with each level that an insertion passes: box what takes many kilobytes. The tree is the same in
-/// a durable heap and outside of one.
+/// wide value takes more) whose writes are announced, see [`Rows`]. Values are moved on the stack:
+/// box those of tens of kilobytes. The tree is the same in a durable heap and outside of one.
 ///
 /// ```
 /// use stillheap::{GreatCircle, Rect, XTree};
@@ -102,10 +101,12 @@ impl<const D: usize, T, S: Scalar> XTree<D, T, S> {
     /// Takes out one entry with exactly the box `at` whose value `matches`, and returns the value.
     pub fn remove(&mut self, at: &Rect<D, S>, matches: impl FnMut(&T) -> bool) -> Option<T> {
         let sizes = self.rules.sizes;
-        let mut removal = Removal { rect: at, matches, orphans: Vec::new(), sizes };
-        let value = removal.take(Reach::from(self.root.as_mut()?), self.height - 1)?;
+        let mut removal = Removal { rect: at, matches, taken: None, orphans: Vec::new(), sizes };
+        removal.take(Reach::from(self.root.as_mut()?), self.height - 1);
+        let Removal { taken, orphans, .. } = removal;
+        let value = taken?;
         self.len -= 1;
-        self.adopt_all(removal.orphans);
+        self.adopt_all(orphans);
         self.trim_root();
         Some(value)
     }
@@ -126,16 +127,15 @@ impl<const D: usize, T, S: Scalar> XTree<D, T, S> {
         let Some(root) = &mut self.root else { return Ok(false) };
         let insertion = Insertion::new(&self.rules);
         let mut relocation = Relocation { from, to, matches, orphans: Vec::new(), insertion };
-        let mut homeless = None;
-        match relocation.go(Reach::from(&mut *root), self.height - 1, None) {
-            Relocated::Absent => return Ok(false),
-            Relocated::Done(Outcome::Full(item)) => self.make_room(item),
-            Relocated::Done(_) => {}
-            Relocated::Homeless(value) => {
-                homeless = Some(Item { rect: to, load: Load::Entry(value), level: 0 });
-            }
-        }
+        let relocated = relocation.go(Reach::from(&mut *root), self.height - 1, None);
         let Relocation { mut insertion, orphans, .. } = relocation;
+        let mut homeless = None;
+        match relocated {
+            Relocated::Absent => return Ok(false),
+            Relocated::Done(Outcome::Full) => self.make_room(insertion.take()),
+            Relocated::Done(_) => {}
+            Relocated::Homeless => homeless = Some(insertion.take()),
+        }
         self.place_homeless(&mut insertion);
         self.adopt_all(orphans);
         if let Some(item) = homeless {
@@ -218,9 +218,9 @@ impl<const D: usize, T, S: Scalar> XTree<D, T, S> {
             }
             return;
         }
-        let outcome = insertion.descend(Reach::from(root), self.height - 1, item);
-        if let Outcome::Full(item) = outcome {
-            self.make_room(item);
+        insertion.set_out(item);
+        if let Outcome::Full = insertion.descend(Reach::from(root), self.height - 1) {
+            self.make_room(insertion.take());
         }
     }
 
