@@ -5,8 +5,10 @@
 mod support;
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::ops::Range;
 use std::path::Path;
+use stillheap::base::crc32;
 use stillheap::image::{Chain, Manifest};
 use stillheap::os::DiskDir;
 use stillheap::snapshot::{ChunkUse, hottest_first, uses_in};
@@ -137,11 +139,73 @@ fn what_was_read_comes_first() {
     check(&notes(&dir), &printed, LATER.len());
 }
 
-const ROLES: &[support::Role] = &[("fill", fill), ("idle", idle), ("turn", turn)];
+/// Some blocks that were read, all in one chunk.
+fn few(dir: &Path) {
+    let (heap, root) = open(dir);
+    root.write(|blocks| blocks.extend((0..20).map(block)));
+    read(&heap, &root, 0..20, 25 * UseStats::SAMPLING);
+    heap.snapshot().expect("a freeze").wait_durable().expect("durable");
+    support::die();
+}
+
+/// Puts a number in a file where another is.
+fn put(bytes: &mut [u8], at: usize, number: u32) {
+    bytes[at..at + 4].copy_from_slice(&number.to_le_bytes());
+}
+
+/// Makes the first note of the newest file one on `chunk`, with all checksums right: FORMAT.md.
+fn forge(dir: &Path, chunk: u32) {
+    const NOTES: usize = 136;
+    const NOTES_CRC: usize = 160;
+    const HEADER_CRC: usize = 252;
+    let files = fs::read_dir(dir).expect("a directory").map(|entry| entry.expect("a file").path());
+    let mut files = files.filter(|path| path.extension().is_some_and(|kind| kind == "full"));
+    let path = files.next().expect("a full segment");
+    let mut bytes = fs::read(&path).expect("its bytes");
+    let field = |at: usize| {
+        let field = bytes[at..at + 8].try_into().expect("eight bytes");
+        usize::try_from(u64::from_le_bytes(field)).expect("a length")
+    };
+    let notes = field(NOTES)..field(NOTES) + field(NOTES + 8);
+    assert_eq!(bytes[notes.start..notes.start + 4], *b"uses");
+    put(&mut bytes, notes.start + 4, chunk);
+    let crc = crc32(&bytes[notes]);
+    put(&mut bytes, NOTES_CRC, crc);
+    let before = bytes[HEADER_CRC..HEADER_CRC + 4].to_vec();
+    let crc = crc32(&bytes[..HEADER_CRC]);
+    put(&mut bytes, HEADER_CRC, crc);
+    fs::write(&path, bytes).expect("forged");
+    // The manifest names the header by its checksum, and ends with its own.
+    let path = dir.join("MANIFEST");
+    let mut bytes = fs::read(&path).expect("a manifest");
+    let at = bytes.windows(4).position(|four| four == before).expect("the header's checksum");
+    put(&mut bytes, at, crc);
+    let end = bytes.len() - 4;
+    let crc = crc32(&bytes[..end]);
+    put(&mut bytes, end, crc);
+    fs::write(&path, bytes).expect("forged");
+}
+
+/// Notes that name a chunk behind the arena, or none that can be, are passed over.
+fn notes_on_no_chunk_do_no_harm() {
+    for chunk in [1 << 23, (1 << 23) + 1, u32::MAX] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let dir = folder.path().join("heap");
+        support::run_until_killed("few", &dir);
+        forge(&dir, chunk);
+        support::run("idle", &dir);
+        assert!(notes(&dir).iter().all(|known| known.chunk.0 < 1 << 23));
+    }
+}
+
+const ROLES: &[support::Role] = &[("fill", fill), ("idle", idle), ("turn", turn), ("few", few)];
 
 fn main() {
     if support::plays(ROLES) {
         return;
     }
-    support::run_all(&[("what_was_read_comes_first", what_was_read_comes_first)]);
+    support::run_all(&[
+        ("what_was_read_comes_first", what_was_read_comes_first),
+        ("notes_on_no_chunk_do_no_harm", notes_on_no_chunk_do_no_harm),
+    ]);
 }

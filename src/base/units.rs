@@ -125,6 +125,12 @@ impl PageRun {
         first..first + u64::from(self.count)
     }
 
+    /// The pages, the last one of all included.
+    #[inline]
+    pub fn indexes(self) -> impl Iterator<Item = PageIndex> {
+        (0..self.count).map(move |place| PageIndex(self.first.0 + place))
+    }
+
     /// Length in bytes.
     #[must_use]
     pub fn byte_len(self) -> usize {
@@ -147,6 +153,8 @@ mod tests {
 
     #[test]
     fn runs_stop_at_the_last_page() {
+        let last = PageRun { first: PageIndex(u32::MAX - 1), count: 2 };
+        assert_eq!(last.indexes().map(|page| page.0).collect::<Vec<_>>(), [u32::MAX - 1, u32::MAX]);
         assert!(PageRun::new(PageIndex(u32::MAX), 1).is_some());
         assert!(PageRun::new(PageIndex(u32::MAX), 2).is_none());
     }

@@ -8,7 +8,8 @@
 //! outside scopes go on, so a thread in a scope may wait for one that allocates. Step 2:
 //! those calls wait, too. Each step has a bound of a millisecond, after which the gate opens
 //! again and the freeze is tried later: so a scope that lasts, or that waits for a lock whose
-//! holder waits here, delays the freeze and nobody else.
+//! holder waits here, delays the freeze and nobody else. (Threads with scopes of many
+//! milliseconds each, one after the other, can delay it for long: all have to end in the bound.)
 //!
 //! **Invariant:** while `Closed` exists no pass is in a scope or a call. It rests on this: a
 //! thread announces itself in its pass, then looks at the gate's word; a freeze sets the

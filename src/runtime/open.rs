@@ -1,7 +1,7 @@
 //! Opening: lock, choose, map, check, go on in main space.
 #![allow(unsafe_code, reason = "maps an image over unused cells of the arena")]
 
-use crate::base::{PAGE_SIZE, RunSet};
+use crate::base::{PAGE_SIZE, PageIndex, RunSet};
 use crate::heap::{AdoptError, CellRun};
 use crate::image::{Chain, ChooseError, Skipped, Sound, Wish, inspect};
 use crate::os::{self, DirLock, DiskDir, DiskFile, LockError};
@@ -340,6 +340,8 @@ pub(super) fn cell_runs(prepared: &Prepared<DiskFile>) -> Vec<CellRun> {
 fn take_uses(process: &Process, chain: &Chain<DiskFile>) -> Vec<ChunkUse> {
     let notes = chain.segments().last().map_or(&[][..], |last| last.notes());
     let mut uses: Vec<ChunkUse> = uses_in(notes).collect();
+    // Notes are read as they come, and may name chunks that no arena has.
+    uses.retain(|known| known.chunk.0 <= PageIndex(u32::MAX).chunk().0);
     for known in &uses {
         process.heap.arena().cow().set_heat(known.chunk, known.written);
     }

@@ -2,12 +2,12 @@
 #![allow(unsafe_code, reason = "hands out and takes back memory")]
 
 use crate::arena::Purpose;
-use crate::base::{PAGE_SIZE, PageIndex};
+use crate::base::{PAGE_SIZE, PageIndex, PageRun};
 use crate::cow::Engine;
 use crate::runtime::process::{self, Process};
+use crate::runtime::thread::ThreadState;
 use crate::runtime::{global, thread};
 use std::alloc::{Layout, handle_alloc_error};
-use std::ops::Range;
 use std::ptr::NonNull;
 
 /// A block of `bytes` bytes, all zero, that starts at a page, announced for its first writes. In a
@@ -56,11 +56,15 @@ pub(crate) unsafe fn free(block: NonNull<u8>, bytes: usize) {
 /// A write to a block that has been announced. Dropping it announces the block once more: outside
 /// a scope a freeze may have come in between, and what was written then is in the new epoch.
 ///
-/// One that is leaked leaves its pages held: they count as dirty in every epoch from then on.
+/// Outside a scope the pages are held meanwhile; a write that began in a scope and has not ended
+/// with it is held from then on. So one that is leaked leaves its pages held: they count as dirty
+/// in every epoch.
 #[derive(Debug)]
 pub(crate) struct Announced {
     /// The block's pages, if it lies in the arena.
-    pages: Option<(&'static Engine, Range<u32>)>,
+    pages: Option<(&'static Engine, PageRun)>,
+    /// Whether the pages were held from the beginning. If not, the thread's state has them, until
+    /// the scope ends.
     held: bool,
 }
 
@@ -70,13 +74,17 @@ impl Announced {
     pub(crate) fn begin(block: NonNull<u8>, bytes: usize) -> Self {
         let pages = process::get().and_then(|process| {
             let arena = process.heap.arena();
-            let first = arena.page_of(block.addr().get())?.0;
+            let first = arena.page_of(block.addr().get())?;
             let count = u32::try_from(bytes / PAGE_SIZE).ok()?;
-            Some((arena.cow(), first..first + count))
+            Some((arena.cow(), PageRun { first, count }))
         });
-        // Freezes wait for scopes; so what is written in one needs no hold.
-        let held = thread::with(|state| state.scopes.get() == 0)
-            || pages.as_ref().is_some_and(|(engine, _)| engine.is_checked());
+        let held = pages.is_some_and(|(engine, run)| {
+            // Freezes wait for scopes; so what is written in one needs no hold as long as it lasts.
+            let in_scope = |state: &ThreadState| {
+                state.scopes.get() > 0 && !engine.is_checked() && state.unended.add(run)
+            };
+            !thread::with(in_scope)
+        });
         let announced = Self { pages, held };
         if held {
             announced.for_pages(Engine::hold);
@@ -94,8 +102,8 @@ impl Announced {
 
     #[inline]
     fn for_pages(&self, visit: impl Fn(&'static Engine, PageIndex)) {
-        if let Some((engine, pages)) = &self.pages {
-            pages.clone().for_each(|page| visit(engine, PageIndex(page)));
+        if let Some((engine, run)) = self.pages {
+            run.indexes().for_each(|page| visit(engine, page));
         }
     }
 }
@@ -103,13 +111,21 @@ impl Announced {
 impl Drop for Announced {
     #[inline]
     fn drop(&mut self) {
-        if !self.held {
-            self.announce(Engine::announce_tracked);
-            return;
+        let is_in_its_scope = !self.held
+            && self.pages.is_none_or(|(_, run)| thread::with(|state| state.unended.end(run)));
+        if is_in_its_scope {
+            return self.announce(Engine::announce_tracked);
         }
         self.announce(Engine::announce_tracked_after);
         self.for_pages(Engine::let_go);
     }
+}
+
+/// Holds the pages of writes that began in a thread's scope, which is about to end, and go on.
+#[cold]
+pub(super) fn hold_unended(process: &'static Process, state: &ThreadState) {
+    let engine = process.heap.arena().cow();
+    state.unended.take_all(|run| run.indexes().for_each(|page| engine.hold(page)));
 }
 
 /// The process, if the block lies in its arena.

@@ -4,7 +4,7 @@
 use crate::heap::Lane;
 use crate::os;
 use crate::runtime::process::{self, Process};
-use crate::runtime::thread;
+use crate::runtime::{pages, thread};
 use std::marker::PhantomData;
 
 /// The time in which a thread may change durable state; it ends when this is dropped.
@@ -34,13 +34,13 @@ impl Scope {
         Self::begin(|_, _| ())
     }
 
-    /// As [`Scope::enter`], and counts as an operation.
-    #[inline]
-    pub(crate) fn enter_operation() -> Self {
-        Self::begin(count_operation)
+    /// Waits for a freeze that is under way.
+    #[cold]
+    pub(crate) fn wait_for_freeze() {
+        drop(Self::enter_unchanging());
     }
 
-    /// As [`Scope::enter_operation`], unless it would have to wait for a freeze.
+    /// As [`Scope::enter`], and counts as an operation; unless it would have to wait for a freeze.
     #[inline]
     pub(crate) fn try_enter_operation() -> Option<Self> {
         let enter = |process: &Process, lane: &Lane| process.gate.try_enter_scope(&lane.pass);
@@ -99,6 +99,9 @@ impl Drop for Scope {
                 // Not by arithmetic: so nothing waits for the number to be read.
                 state.scopes.set(0);
                 if let Some((process, lane)) = heap_of(state) {
+                    if !state.unended.is_empty() {
+                        pages::hold_unended(process, state);
+                    }
                     process.gate.leave_scope(&lane.pass);
                 }
             } else {

@@ -5,7 +5,9 @@
 //! after those; if a later destructor allocates again, the thread takes a lane again.
 #![allow(unsafe_code, reason = "lanes belong to threads, which no type can show")]
 
+use crate::base::{PageIndex, PageRun};
 use crate::heap::Lane;
+use crate::runtime::pages;
 use crate::runtime::process::{self, Process};
 use std::cell::Cell;
 use std::ptr::NonNull;
@@ -15,6 +17,8 @@ pub(super) struct ThreadState {
     lane: Cell<Option<&'static Lane>>,
     /// How many scopes the thread is in.
     pub(super) scopes: Cell<u32>,
+    /// Writes to tracked blocks that began in the thread's scopes.
+    pub(super) unended: Unended,
     /// How many `transient` calls the thread is in.
     pub(super) transient: Cell<u32>,
     /// How many roots the thread holds, for reading or writing.
@@ -34,6 +38,7 @@ thread_local! {
         ThreadState {
             lane: Cell::new(None),
             scopes: Cell::new(0),
+            unended: Unended::new(),
             transient: Cell::new(0),
             holds: Cell::new(0),
             bounced: Cell::new(0),
@@ -42,6 +47,56 @@ thread_local! {
             chance: Cell::new(0),
         }
     };
+}
+
+/// Runs of pages whose writes have begun and not ended, the newest last.
+pub(super) struct Unended {
+    len: Cell<usize>,
+    /// The first `len` count.
+    runs: [Cell<PageRun>; UNENDED],
+}
+
+/// As many as there is room for: guards are hardly ever held by the dozen.
+const UNENDED: usize = 16;
+
+impl Unended {
+    const fn new() -> Self {
+        const NO_RUN: PageRun = PageRun { first: PageIndex(0), count: 0 };
+        Self { len: Cell::new(0), runs: [const { Cell::new(NO_RUN) }; UNENDED] }
+    }
+
+    /// Notes that a write has begun. `false`: there is no room for one more.
+    #[inline]
+    pub(super) fn add(&self, run: PageRun) -> bool {
+        let len = self.len.get();
+        let Some(place) = self.runs.get(len) else { return false };
+        place.set(run);
+        self.len.set(len + 1);
+        true
+    }
+
+    /// Notes that a write has ended. `false`: it is not known here.
+    #[inline]
+    pub(super) fn end(&self, run: PageRun) -> bool {
+        let len = self.len.get();
+        let Some(place) = self.runs[..len].iter().rposition(|known| known.get() == run) else {
+            return false;
+        };
+        self.runs[place].set(self.runs[len - 1].get());
+        self.len.set(len - 1);
+        true
+    }
+
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.len.get() == 0
+    }
+
+    /// Takes them all out.
+    pub(super) fn take_all(&self, take: impl FnMut(PageRun)) {
+        let len = self.len.replace(0);
+        self.runs[..len].iter().map(Cell::get).for_each(take);
+    }
 }
 
 /// Calls `f` with the calling thread's state.
@@ -86,6 +141,7 @@ pub(super) extern "C" fn give_back(_: *mut std::ffi::c_void) {
         let Some(lane) = state.lane.take() else { return };
         state.bounce.set(0);
         // A scope that was leaked ends with its thread.
+        pages::hold_unended(process, state);
         state.scopes.set(0);
         process.gate.enter_call(&lane.pass);
         // SAFETY: the lane was this thread's, and its state no longer names it.
@@ -95,4 +151,29 @@ pub(super) extern "C" fn give_back(_: *mut std::ffi::c_void) {
         // SAFETY: as above, and it has been retired.
         unsafe { process.heap.make_idle(lane) };
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writes_end_in_any_order() {
+        let run = |first| PageRun { first: PageIndex(first), count: 2 };
+        let room = u32::try_from(UNENDED).unwrap();
+        let unended = Unended::new();
+        assert!(!unended.end(run(1)));
+        for first in 0..room {
+            assert!(unended.add(run(first)));
+        }
+        assert!(!unended.add(run(99)), "there is no more room");
+        assert!(unended.end(run(3)) && !unended.end(run(3)) && unended.end(run(0)));
+        // Twice the same: the first guard was leaked.
+        assert!(unended.add(run(5)) && unended.end(run(5)));
+        let mut rest = Vec::new();
+        unended.take_all(|run| rest.push(run.first.0));
+        rest.sort_unstable();
+        assert_eq!(rest, [&[1, 2][..], &(4..room).collect::<Vec<_>>()].concat());
+        assert!(unended.is_empty());
+    }
 }

@@ -1,6 +1,6 @@
 //! How chunks are used, as a snapshot keeps it: FORMAT.md, "Notes".
 
-use crate::base::ChunkIndex;
+use crate::base::{ChunkIndex, PAGES_PER_CHUNK};
 use crate::cow::Engine;
 use std::cmp::Reverse;
 
@@ -62,7 +62,8 @@ pub fn uses_in(notes: &[u8]) -> impl Iterator<Item = ChunkUse> {
     entries.as_chunks::<ENTRY>().0.iter().map(|entry| {
         let field = |place: usize| entry.as_chunks::<4>().0[place];
         let [chunk, written, read] = [0, 1, 2].map(|place| u32::from_le_bytes(field(place)));
-        ChunkUse { chunk: ChunkIndex(chunk), written, read }
+        // More blocks than pages begin in no chunk.
+        ChunkUse { chunk: ChunkIndex(chunk), written, read: read.min(PAGES_PER_CHUNK) }
     })
 }
 

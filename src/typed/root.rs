@@ -2,7 +2,7 @@
 #![allow(unsafe_code, reason = "a root's value lies at an address that the root table holds")]
 
 use crate::runtime::{Heap, RootHost, Scope};
-use crate::typed::root_cell::{RootCell, SharedHold};
+use crate::typed::root_cell::RootCell;
 use crate::typed::root_open::Share;
 use crate::typed::{Durable, RootError};
 use std::fmt;
@@ -15,6 +15,10 @@ use std::thread::ThreadId;
 ///
 /// Cheap to clone; all clones mean the same value. Values that can be shared between threads
 /// have roots that can be, too; others are opened by [`Heap::local_root`].
+///
+/// A root is a lock. Threads that hold several at once must take them in one order, as with all
+/// locks, and for reading as well: a writer that waits keeps new readers out. In a fork's child a
+/// root that another thread held stays held.
 pub struct Root<T> {
     pub(super) cell: Arc<RootCell>,
     pub(super) host: RootHost,
@@ -107,19 +111,10 @@ impl<T: Durable> Root<T> {
     /// # Panics
     /// As `write`, but not for poisoning.
     pub fn try_write<R>(&self, change: impl FnOnce(&mut T) -> R) -> Result<R, Poisoned> {
-        let mut hold = self.cell.hold_exclusive();
-        self.check()?;
-        let scope = match Scope::try_enter_operation() {
-            Some(scope) => scope,
-            None => {
-                // Readers do not wait for a freeze, and so not for a writer that does.
-                drop(hold);
-                let scope = Scope::enter_operation();
-                hold = self.cell.hold_exclusive();
-                self.check()?;
-                scope
-            }
-        };
+        let (hold, scope) = self.enter(|| {
+            let hold = self.cell.hold_exclusive();
+            self.check().map(|()| hold)
+        })?;
         let result = self.change(&scope, change);
         drop(scope);
         drop(hold);
@@ -130,13 +125,14 @@ impl<T: Durable> Root<T> {
     /// happens if the root is not poisoned.
     ///
     /// # Panics
-    /// If `repair` does; the root stays poisoned.
+    /// If `repair` does; the root stays poisoned. If the calling thread holds this root already.
     pub fn write_poisoned<R>(&self, repair: impl FnOnce(&mut T) -> R) -> Option<R> {
-        let _hold = self.cell.hold_exclusive();
-        if !self.cell.is_poisoned() {
-            return None;
-        }
-        let scope = Scope::enter_operation();
+        let poisoned = self.enter(|| {
+            let hold = self.cell.hold_exclusive();
+            self.check_thread();
+            if self.cell.is_poisoned() { Ok(hold) } else { Err(()) }
+        });
+        let (_hold, scope) = poisoned.ok()?;
         let result = self.change(&scope, repair);
         self.cell.poisoned.store(false, Relaxed);
         self.host.clear_poison(&self.cell.name);
@@ -169,31 +165,30 @@ impl<T: Durable> Root<T> {
     /// # Panics
     /// As `write`.
     pub fn share<R>(&self, change: impl FnOnce(&T) -> R) -> R {
-        let (_hold, _scope) = self.enter_shared();
+        let entered = self.enter(|| {
+            let hold = self.cell.hold_shared();
+            self.check().map(|()| hold)
+        });
+        let (_hold, _scope) = entered.unwrap_or_else(|poisoned| panic!("{poisoned}"));
         let poison = PoisonOnPanic(self);
         let result = change(self.value());
         std::mem::forget(poison);
         result
     }
 
-    /// Holds the root for sharing, within a scope.
-    fn enter_shared(&self) -> (SharedHold<'_>, Scope) {
-        let hold_sound = || {
-            let hold = self.cell.hold_shared();
-            if let Err(poisoned) = self.check() {
-                panic!("{poisoned}");
+    /// Holds the root by `hold`, and enters an operation's scope.
+    ///
+    /// Who would have to wait for a freeze gives the root back meanwhile, so that readers wait for
+    /// none; and nobody waits for the root in such a scope, which the freeze would wait for.
+    #[inline]
+    fn enter<H, E>(&self, hold: impl Fn() -> Result<H, E>) -> Result<(H, Scope), E> {
+        loop {
+            let held = hold()?;
+            if let Some(scope) = Scope::try_enter_operation() {
+                return Ok((held, scope));
             }
-            hold
-        };
-        let hold = hold_sound();
-        match Scope::try_enter_operation() {
-            Some(scope) => (hold, scope),
-            None => {
-                // A writer that waits for the root keeps new readers out.
-                drop(hold);
-                let scope = Scope::enter_operation();
-                (hold_sound(), scope)
-            }
+            drop(held);
+            Scope::wait_for_freeze();
         }
     }
 
@@ -216,16 +211,20 @@ impl<T: Durable> Root<T> {
     }
 
     fn check(&self) -> Result<(), Poisoned> {
+        self.check_thread();
+        match self.cell.is_poisoned() {
+            true => Err(Poisoned { name: self.cell.name.clone() }),
+            false => Ok(()),
+        }
+    }
+
+    fn check_thread(&self) {
         let other = |thread: ThreadId| thread != std::thread::current().id();
         assert!(
             !self.cell.thread.is_some_and(other),
             "stillheap: the root `{}` belongs to another thread",
             self.cell.name
         );
-        match self.cell.is_poisoned() {
-            true => Err(Poisoned { name: self.cell.name.clone() }),
-            false => Ok(()),
-        }
     }
 }
 

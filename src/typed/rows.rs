@@ -244,8 +244,8 @@ impl<K: Key, V> Rows<K, V> {
     /// Announces a write to the block, and lends it for that; announces it again when the guard is
     /// dropped.
     ///
-    /// One that is leaked outside a scope leaves the block's pages held: they count as written
-    /// between any two snapshots from then on.
+    /// One that is leaked leaves the block's pages held: they count as written between any two
+    /// snapshots from then on.
     #[inline]
     pub fn write(&mut self) -> RowsMut<'_, K, V> {
         let announced = Announced::begin(self.block.cast(), self.pages() * PAGE_SIZE);

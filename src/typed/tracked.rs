@@ -63,8 +63,8 @@ impl<T> Tracked<T> {
     /// Announces a write, and lends the value for it.
     ///
     /// The guard announces the pages again when it is dropped: outside a scope a freeze may
-    /// fall between the two. One that is leaked there leaves them held: they count as written
-    /// between any two snapshots from then on.
+    /// fall between the two. One that is leaked leaves them held: they count as written between
+    /// any two snapshots from then on.
     pub fn write(&mut self) -> TrackedMut<'_, T> {
         let announced = self.announce();
         TrackedMut { owner: self, _announced: announced }
