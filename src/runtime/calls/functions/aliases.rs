@@ -19,7 +19,7 @@ use libc::{
 /// Defines other names, with their arguments as they pass them on.
 macro_rules! aliases {
     ($($name:ident($($arg:ident: $ty:ty),*) -> $ret:ty = $plain:ident($($pass:ident),*);)*) => {$(
-        #[unsafe(no_mangle)]
+        #[cfg_attr(not(miri), unsafe(no_mangle))]
         pub unsafe extern "C" fn $name($($arg: $ty),*) -> $ret {
             // SAFETY: passed on from the caller.
             unsafe { $plain($($pass),*) }

@@ -113,7 +113,7 @@ fn klogctl_len(kind: c_int, len: c_int) -> usize {
 }
 
 /// The header says which version of it this is, and so how much is behind `data`.
-#[unsafe(no_mangle)]
+#[cfg_attr(not(miri), unsafe(no_mangle))]
 pub unsafe extern "C" fn capget(header: *mut [u32; 2], data: *mut c_void) -> c_int {
     const FIRST_VERSION: u32 = 0x1998_0330;
     let real = real!(capget: fn(*mut [u32; 2], *mut c_void) -> c_int);
@@ -136,7 +136,7 @@ pub unsafe extern "C" fn capget(header: *mut [u32; 2], data: *mut c_void) -> c_i
 /// process.
 macro_rules! spawns {
     ($($name:ident)*) => {$(
-        #[unsafe(no_mangle)]
+        #[cfg_attr(not(miri), unsafe(no_mangle))]
         pub unsafe extern "C" fn $name(
             pid: *mut libc::pid_t,
             path: *const c_char,

@@ -7,7 +7,7 @@ use crate::os::segv;
 use libc::{c_int, sighandler_t};
 use std::mem::MaybeUninit;
 
-#[unsafe(no_mangle)]
+#[cfg_attr(not(miri), unsafe(no_mangle))]
 pub unsafe extern "C" fn sigaction(
     signal: c_int,
     new: *const libc::sigaction,
@@ -42,7 +42,7 @@ pub unsafe extern "C" fn sigaction(
 
 macro_rules! old_ways {
     ($($name:ident: $flags:expr;)*) => {$(
-        #[unsafe(no_mangle)]
+        #[cfg_attr(not(miri), unsafe(no_mangle))]
         pub unsafe extern "C" fn $name(signal: c_int, handler: sighandler_t) -> sighandler_t {
             let real = real!($name: fn(c_int, sighandler_t) -> sighandler_t);
             if signal != libc::SIGSEGV || !segv::is_installed() {
@@ -76,7 +76,7 @@ old_ways! {
     sigset: 0;
 }
 
-#[unsafe(no_mangle)]
+#[cfg_attr(not(miri), unsafe(no_mangle))]
 pub unsafe extern "C" fn sigignore(signal: c_int) -> c_int {
     let real = real!(sigignore: fn(c_int) -> c_int);
     if signal == libc::SIGSEGV && segv::is_installed() {

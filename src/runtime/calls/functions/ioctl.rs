@@ -56,7 +56,7 @@ fn reach(request: c_ulong) -> usize {
     encoded + CHUNK_SIZE
 }
 
-#[unsafe(no_mangle)]
+#[cfg_attr(not(miri), unsafe(no_mangle))]
 pub unsafe extern "C" fn ioctl(fd: c_int, request: c_ulong, argument: *mut c_void) -> c_int {
     let real = real!(ioctl: fn(c_int, c_ulong, *mut c_void) -> c_int);
     let call = |argument: *mut c_void| {

@@ -13,7 +13,7 @@ use std::ptr;
 /// The kernel takes no more messages with one call.
 const MESSAGES_MAX: c_uint = 1024;
 
-#[unsafe(no_mangle)]
+#[cfg_attr(not(miri), unsafe(no_mangle))]
 pub unsafe extern "C" fn recvmsg(fd: c_int, message: *mut msghdr, flags: c_int) -> ssize_t {
     let real = real!(recvmsg: fn(c_int, *mut msghdr, c_int) -> ssize_t);
     let call = |message: *mut msghdr| {
@@ -225,7 +225,7 @@ unsafe fn parts(message: &msghdr) -> impl Iterator<Item = iovec> {
     unsafe { parts_at(message.msg_iov, message.msg_iovlen) }
 }
 
-#[unsafe(no_mangle)]
+#[cfg_attr(not(miri), unsafe(no_mangle))]
 pub unsafe extern "C" fn recvmmsg(
     fd: c_int,
     messages: *mut mmsghdr,
@@ -268,7 +268,7 @@ pub unsafe extern "C" fn recvmmsg(
 }
 
 /// The kernel tells each message how much of it was sent, after it was.
-#[unsafe(no_mangle)]
+#[cfg_attr(not(miri), unsafe(no_mangle))]
 pub unsafe extern "C" fn sendmmsg(
     fd: c_int,
     messages: *mut mmsghdr,

@@ -7,7 +7,7 @@ use crate::runtime::calls::shadow::{SMALL, Shadows};
 use libc::{c_char, c_int, c_uint, c_void, size_t, ssize_t};
 use std::ptr;
 
-#[unsafe(no_mangle)]
+#[cfg_attr(not(miri), unsafe(no_mangle))]
 pub unsafe extern "C" fn getcwd(buf: *mut c_char, len: size_t) -> *mut c_char {
     let real = real!(getcwd: fn(*mut c_char, size_t) -> *mut c_char);
     if !seam::is_engaged() || buf.is_null() {
@@ -30,7 +30,7 @@ pub unsafe extern "C" fn getcwd(buf: *mut c_char, len: size_t) -> *mut c_char {
 
 /// Ends the process if it cannot fill the buffer, so it is never given one that is protected.
 /// Where the C library has none, random bytes come from the system call.
-#[unsafe(no_mangle)]
+#[cfg_attr(not(miri), unsafe(no_mangle))]
 pub unsafe extern "C" fn arc4random_buf(buf: *mut c_void, len: size_t) {
     let mut done = 0;
     while done < len {
@@ -59,7 +59,7 @@ fn fill_with_chance(place: *mut c_void, len: usize) {
 }
 
 /// The C library would read into the buffer at any later time, so it takes one of its own.
-#[unsafe(no_mangle)]
+#[cfg_attr(not(miri), unsafe(no_mangle))]
 pub unsafe extern "C" fn setvbuf(
     stream: *mut libc::FILE,
     buf: *mut c_char,
@@ -72,14 +72,14 @@ pub unsafe extern "C" fn setvbuf(
     unsafe { real(stream, buf, mode, len) }
 }
 
-#[unsafe(no_mangle)]
+#[cfg_attr(not(miri), unsafe(no_mangle))]
 pub unsafe extern "C" fn setbuffer(stream: *mut libc::FILE, buf: *mut c_char, len: size_t) {
     let mode = if buf.is_null() { libc::_IONBF } else { libc::_IOFBF };
     // SAFETY: this is what the function is defined to be.
     unsafe { setvbuf(stream, buf, mode, len) };
 }
 
-#[unsafe(no_mangle)]
+#[cfg_attr(not(miri), unsafe(no_mangle))]
 pub unsafe extern "C" fn setbuf(stream: *mut libc::FILE, buf: *mut c_char) {
     // SAFETY: as above.
     unsafe { setbuffer(stream, buf, libc::BUFSIZ as size_t) };

@@ -35,7 +35,7 @@ unsafe fn polled(
 /// More descriptors a process cannot have.
 const ENTRIES_MAX: usize = 1 << 30;
 
-#[unsafe(no_mangle)]
+#[cfg_attr(not(miri), unsafe(no_mangle))]
 pub unsafe extern "C" fn poll(fds: *mut pollfd, count: nfds_t, limit: c_int) -> c_int {
     let real = real!(poll: fn(*mut pollfd, nfds_t, c_int) -> c_int);
     // SAFETY: passed on from the caller, but for a shadow in place of the list.
@@ -44,7 +44,7 @@ pub unsafe extern "C" fn poll(fds: *mut pollfd, count: nfds_t, limit: c_int) -> 
     unsafe { polled(fds, count, call) }
 }
 
-#[unsafe(no_mangle)]
+#[cfg_attr(not(miri), unsafe(no_mangle))]
 pub unsafe extern "C" fn ppoll(
     fds: *mut pollfd,
     count: nfds_t,
@@ -60,7 +60,7 @@ pub unsafe extern "C" fn ppoll(
     unsafe { polled(fds, count, call) }
 }
 
-#[unsafe(no_mangle)]
+#[cfg_attr(not(miri), unsafe(no_mangle))]
 pub unsafe extern "C" fn __poll_chk(
     fds: *mut pollfd,
     count: nfds_t,
@@ -71,7 +71,7 @@ pub unsafe extern "C" fn __poll_chk(
     unsafe { poll(fds, count, limit) }
 }
 
-#[unsafe(no_mangle)]
+#[cfg_attr(not(miri), unsafe(no_mangle))]
 pub unsafe extern "C" fn __ppoll_chk(
     fds: *mut pollfd,
     count: nfds_t,
@@ -83,7 +83,7 @@ pub unsafe extern "C" fn __ppoll_chk(
     unsafe { ppoll(fds, count, limit, set) }
 }
 
-#[unsafe(no_mangle)]
+#[cfg_attr(not(miri), unsafe(no_mangle))]
 pub unsafe extern "C" fn pselect(
     count: c_int,
     reads: *mut libc::fd_set,
@@ -108,7 +108,7 @@ pub unsafe extern "C" fn pselect(
 
 macro_rules! epoll_waits {
     ($($name:ident($limit:ty);)*) => {$(
-        #[unsafe(no_mangle)]
+        #[cfg_attr(not(miri), unsafe(no_mangle))]
         pub unsafe extern "C" fn $name(
             fd: c_int,
             events: *mut libc::epoll_event,

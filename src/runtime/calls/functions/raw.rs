@@ -178,7 +178,7 @@ unsafe fn routed(number: c_long, registers: [usize; 6]) -> Option<c_long> {
     } }
 }
 
-#[unsafe(no_mangle)]
+#[cfg_attr(not(miri), unsafe(no_mangle))]
 pub unsafe extern "C" fn syscall(
     number: c_long,
     first: usize,

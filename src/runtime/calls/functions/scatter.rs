@@ -189,7 +189,7 @@ fn filled_up(
 
 macro_rules! scattered_reads {
     ($($name:ident($($offset:ident: $ty:ty $(, $flags:ident: $flags_ty:ty)?)?);)*) => {$(
-        #[unsafe(no_mangle)]
+        #[cfg_attr(not(miri), unsafe(no_mangle))]
         pub unsafe extern "C" fn $name(
             fd: c_int, parts: *const iovec, count: c_int $(, $offset: $ty $(, $flags: $flags_ty)?)?
         ) -> ssize_t {
@@ -222,7 +222,7 @@ scattered_reads! {
     preadv64v2(offset: off64_t, flags: c_int);
 }
 
-#[unsafe(no_mangle)]
+#[cfg_attr(not(miri), unsafe(no_mangle))]
 pub unsafe extern "C" fn process_vm_readv(
     process: pid_t,
     parts: *const iovec,

@@ -36,7 +36,7 @@ impl Mask {
 
 macro_rules! masks {
     ($($name:ident)*) => {$(
-        #[unsafe(no_mangle)]
+        #[cfg_attr(not(miri), unsafe(no_mangle))]
         pub unsafe extern "C" fn $name(
             how: c_int,
             set: *const sigset_t,
@@ -60,7 +60,7 @@ macro_rules! masks {
 
 masks! { sigprocmask pthread_sigmask }
 
-#[unsafe(no_mangle)]
+#[cfg_attr(not(miri), unsafe(no_mangle))]
 pub unsafe extern "C" fn sigsuspend(set: *const sigset_t) -> c_int {
     let real = real!(sigsuspend: fn(*const sigset_t) -> c_int);
     // SAFETY: the caller's set.
@@ -69,7 +69,7 @@ pub unsafe extern "C" fn sigsuspend(set: *const sigset_t) -> c_int {
     unsafe { real(mask.or(set)) }
 }
 
-#[unsafe(no_mangle)]
+#[cfg_attr(not(miri), unsafe(no_mangle))]
 pub unsafe extern "C" fn pthread_attr_setsigmask_np(
     attributes: *mut libc::pthread_attr_t,
     set: *const sigset_t,
@@ -85,7 +85,7 @@ pub unsafe extern "C" fn pthread_attr_setsigmask_np(
 /// Functions of the time when a mask was a number.
 macro_rules! number_masks {
     ($($name:ident)*) => {$(
-        #[unsafe(no_mangle)]
+        #[cfg_attr(not(miri), unsafe(no_mangle))]
         pub unsafe extern "C" fn $name(mask: c_int) -> c_int {
             const SEGV: c_int = 1 << (libc::SIGSEGV - 1);
             let real = real!($name: fn(c_int) -> c_int);
@@ -98,7 +98,7 @@ macro_rules! number_masks {
 
 number_masks! { sigblock sigsetmask sigpause }
 
-#[unsafe(no_mangle)]
+#[cfg_attr(not(miri), unsafe(no_mangle))]
 pub unsafe extern "C" fn sighold(signal: c_int) -> c_int {
     let real = real!(sighold: fn(c_int) -> c_int);
     if signal == libc::SIGSEGV && process::get().is_some() {

@@ -9,7 +9,7 @@ use std::mem::size_of;
 /// The C libraries before 2.33 have none of these; so they are made of the kernel's calls.
 macro_rules! stats {
     ($($name:ident($($arg:ident: $ty:ty),*) -> $stat:ty = $path:expr, $flags:expr;)*) => {$(
-        #[unsafe(no_mangle)]
+        #[cfg_attr(not(miri), unsafe(no_mangle))]
         pub unsafe extern "C" fn $name($($arg: $ty,)* buf: *mut $stat) -> c_int {
             // SAFETY: passed on from the caller.
             unsafe { stat_at(libc::AT_FDCWD, $path, buf.cast(), $flags) }
@@ -33,7 +33,7 @@ static_assertions::assert_eq_size!(libc::stat, libc::stat64);
 
 macro_rules! stats_of_open {
     ($($name:ident($($arg:ident: $ty:ty),*) -> $stat:ty;)*) => {$(
-        #[unsafe(no_mangle)]
+        #[cfg_attr(not(miri), unsafe(no_mangle))]
         pub unsafe extern "C" fn $name($($arg: $ty,)* fd: c_int, buf: *mut $stat) -> c_int {
             let real = real!(syscall: fn(c_long, c_int, *mut libc::stat) -> c_long);
             // SAFETY: passed on from the caller, but for a shadow in place of the buffer.
@@ -53,7 +53,7 @@ stats_of_open! {
 
 macro_rules! stats_at {
     ($($name:ident($($arg:ident: $ty:ty),*) -> $stat:ty;)*) => {$(
-        #[unsafe(no_mangle)]
+        #[cfg_attr(not(miri), unsafe(no_mangle))]
         pub unsafe extern "C" fn $name(
             $($arg: $ty,)* fd: c_int, path: *const c_char, buf: *mut $stat, flags: c_int
         ) -> c_int {

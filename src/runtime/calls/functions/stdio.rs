@@ -12,7 +12,7 @@ const PIECE: usize = SMALL / 2;
 /// Functions that read `count` items; `locked` ones keep other threads away meanwhile.
 macro_rules! stream_reads {
     ($($name:ident($($room:ident)?), locked $locked:expr;)*) => {$(
-        #[unsafe(no_mangle)]
+        #[cfg_attr(not(miri), unsafe(no_mangle))]
         pub unsafe extern "C" fn $name(
             buf: *mut c_void,
             $($room: size_t,)?

@@ -13,7 +13,7 @@ use std::mem::size_of;
 /// Defines functions with outputs of known sizes.
 macro_rules! fixed {
     ($($name:ident($($arg:ident: $ty:ty),*) -> $ret:ty { $($out:ident: $len:expr),* })*) => {$(
-        #[unsafe(no_mangle)]
+        #[cfg_attr(not(miri), unsafe(no_mangle))]
         pub unsafe extern "C" fn $name($($arg: $ty),*) -> $ret {
             let real = real!($name: fn($($ty),*) -> $ret);
             if !seam::is_engaged() {
@@ -40,7 +40,7 @@ pub(super) use fixed;
 macro_rules! filled {
     ($($name:ident($($arg:ident: $ty:ty),*) -> $ret:ty { $out:ident: $len:expr, unit $unit:expr })*)
     => {$(
-        #[unsafe(no_mangle)]
+        #[cfg_attr(not(miri), unsafe(no_mangle))]
         pub unsafe extern "C" fn $name($($arg: $ty),*) -> $ret {
             let real = real!($name: fn($($ty),*) -> $ret);
             if !seam::is_engaged() {

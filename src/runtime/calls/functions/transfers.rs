@@ -166,7 +166,7 @@ fn filled_up(
 macro_rules! reads {
     ($($name:ident($fd:ident, $buf:ident, $len:ident $(, $arg:ident: $ty:ty)*), $manner:expr;)*)
     => {$(
-        #[unsafe(no_mangle)]
+        #[cfg_attr(not(miri), unsafe(no_mangle))]
         pub unsafe extern "C" fn $name(
             $fd: c_int, $buf: *mut c_void, $len: size_t $(, $arg: $ty)*
         ) -> ssize_t {
@@ -193,7 +193,7 @@ reads! {
 /// Functions that read from an offset.
 macro_rules! reads_at {
     ($($name:ident($offset:ty);)*) => {$(
-        #[unsafe(no_mangle)]
+        #[cfg_attr(not(miri), unsafe(no_mangle))]
         pub unsafe extern "C" fn $name(
             fd: c_int, buf: *mut c_void, len: size_t, offset: $offset
         ) -> ssize_t {
@@ -218,7 +218,7 @@ reads_at! {
     pread64(off64_t);
 }
 
-#[unsafe(no_mangle)]
+#[cfg_attr(not(miri), unsafe(no_mangle))]
 pub unsafe extern "C" fn recvfrom(
     fd: c_int,
     buf: *mut c_void,
