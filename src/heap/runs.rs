@@ -1,7 +1,7 @@
 //! Blocks that are runs of pages, or large. All of it happens under the heap's lock.
 
 use crate::arena::{PageEntry, PageTag, Purpose};
-use crate::base::{CHUNK_SIZE, PAGE_SIZE, PAGES_PER_CHUNK, PageIndex};
+use crate::base::{CHUNK_SIZE, PAGE_SIZE, PAGES_PER_CHUNK, PageIndex, PageRun};
 use crate::heap::allocate::{Allocation, Located};
 use crate::heap::{BadFree, Heap};
 
@@ -39,9 +39,8 @@ impl Heap {
             // A large block's chunks have all just been handed out.
             return self.arena.cow().open(first.chunk());
         }
-        for page in first.0..=first.0 + (pages - 1) {
-            self.arena.cow().announce_tracked(PageIndex(page));
-        }
+        let run = PageRun { first, count: pages };
+        run.indexes().for_each(|page| self.arena.cow().announce_tracked(page));
     }
 
     /// The run or large block that starts at `address`, on `page`.

@@ -57,8 +57,8 @@ pub(crate) unsafe fn free(block: NonNull<u8>, bytes: usize) {
 /// a scope a freeze may have come in between, and what was written then is in the new epoch.
 ///
 /// Outside a scope the pages are held meanwhile; a write that began in a scope and has not ended
-/// with it is held from then on. So one that is leaked leaves its pages held: they count as dirty
-/// in every epoch.
+/// with it, or has ended on another thread, is held from then on. So one that is leaked leaves its
+/// pages held: they count as dirty in every epoch.
 #[derive(Debug)]
 pub(crate) struct Announced {
     /// The block's pages, if it lies in the arena.

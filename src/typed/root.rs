@@ -2,7 +2,7 @@
 #![allow(unsafe_code, reason = "a root's value lies at an address that the root table holds")]
 
 use crate::runtime::{Heap, RootHost, Scope};
-use crate::typed::root_cell::RootCell;
+use crate::typed::root_cell::{RootCell, SharedHold};
 use crate::typed::root_open::Share;
 use crate::typed::{Durable, RootError};
 use std::fmt;
@@ -145,10 +145,7 @@ impl<T: Durable> Root<T> {
     /// # Panics
     /// If the root is poisoned. If the calling thread is writing this root.
     pub fn read<R>(&self, look: impl FnOnce(&T) -> R) -> R {
-        let _hold = self.cell.hold_shared();
-        if let Err(poisoned) = self.check() {
-            panic!("{poisoned}");
-        }
+        let _hold = self.hold_shared().unwrap_or_else(|poisoned| panic!("{poisoned}"));
         if !self.cell.read_in_scope {
             return look(self.value());
         }
@@ -165,15 +162,19 @@ impl<T: Durable> Root<T> {
     /// # Panics
     /// As `write`.
     pub fn share<R>(&self, change: impl FnOnce(&T) -> R) -> R {
-        let entered = self.enter(|| {
-            let hold = self.cell.hold_shared();
-            self.check().map(|()| hold)
-        });
+        let entered = self.enter(|| self.hold_shared());
         let (_hold, _scope) = entered.unwrap_or_else(|poisoned| panic!("{poisoned}"));
         let poison = PoisonOnPanic(self);
         let result = change(self.value());
         std::mem::forget(poison);
         result
+    }
+
+    /// Holds the root for reading, if it is sound.
+    #[inline]
+    fn hold_shared(&self) -> Result<SharedHold<'_>, Poisoned> {
+        let hold = self.cell.hold_shared();
+        self.check().map(|()| hold)
     }
 
     /// Holds the root by `hold`, and enters an operation's scope.
