@@ -176,6 +176,14 @@ impl Arena {
         self.range.start()..self.range.start() + self.range.len()
     }
 
+    /// Whether `address` lies in the arena, or among the tables beside it: a file may be mapped in
+    /// both.
+    #[must_use]
+    pub fn maps(&self, address: usize) -> bool {
+        let tables = self.tables.start()..self.tables.start() + self.tables.len();
+        self.addresses().contains(&address) || tables.contains(&address)
+    }
+
     /// The page that holds `address`, if it lies in the arena.
     #[inline]
     #[must_use]

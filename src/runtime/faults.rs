@@ -67,7 +67,7 @@ fn on_write_fault(address: usize) -> bool {
 /// Runs in the signal handler.
 fn on_lost_memory(address: usize) {
     let Some(process) = process::get() else { return };
-    if process.heap.arena().addresses().contains(&address) {
+    if process.heap.arena().maps(address) {
         let mut digits = [0; 16];
         os::fatal(&[
             "stillheap: the system cannot give the heap's memory at 0x",
