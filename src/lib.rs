@@ -39,15 +39,17 @@ pub mod runtime;
 #[cfg(not(loom))]
 pub mod snapshot;
 #[cfg(not(loom))]
+pub mod trace;
+#[cfg(not(loom))]
 pub mod typed;
 #[cfg(not(loom))]
 pub mod xtree;
 
 #[cfg(not(loom))]
 pub use runtime::{
-    Attached, Compacted, Compression, Event, FreezeStats, Heap, OpenError, Options, ProcessHeap,
-    Restore, Restored, Scope, SkippedSnapshot, SnapshotError, SnapshotInfo, Stats, Still,
-    StillInfo, StoreFailure, UseStats, touch, transient,
+    Amount, Attached, Compacted, Compression, Event, FreezeStats, Heap, OpenError, Options,
+    ProcessHeap, Restore, Restored, Scope, SkippedSnapshot, SnapshotError, SnapshotInfo, Stats,
+    Still, StillInfo, StoreFailure, Swept, Tally, UseStats, touch, transient,
 };
 #[cfg(not(loom))]
 pub use snapshot::VerifyError;

@@ -149,7 +149,10 @@ fn what_is_lost_while_it_is_mapped_is_told() {
     let dir = folder.path().join("raw");
     print!("{}", support::run_until_killed("makes_a_heap", &dir));
     let text = support::run_failing("loses_its_file", &dir);
-    assert!(text.contains("stillheap: the system cannot give the heap's memory at 0x"), "{text}");
+    // Whoever is the first to find out: the program, or the thread that reads the file's index.
+    let told = ["the heap's memory at 0x", "a part of "]
+        .map(|what| text.contains(&format!("stillheap: the system cannot give {what}")));
+    assert!(told.contains(&true), "{text}");
     assert!(text.contains("stillheap verify"), "{text}");
 }
 

@@ -111,6 +111,8 @@ fn writer(dir: &Path) {
         .restart_on_collision(true)
         .on_event(move |event| match event {
             Event::Durable(info) => say(format!("durable {}", info.operations)),
+            // It comes when it comes.
+            Event::Swept(_) => {}
             other => say(format!("event {other}")),
         });
     let heap: Heap = HEAP.open(dir, options).expect("a heap");

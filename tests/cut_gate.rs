@@ -37,10 +37,12 @@ fn numbers(heap: &Heap, name: &str) -> Root<Numbers> {
 /// Takes snapshots until `enough` says so, and then one more, which is durable at the end.
 fn snapshots_until(heap: &Heap, enough: impl Fn(u64) -> bool) {
     for taken in 0.. {
+        // Asked before: what comes to its end later is not in this snapshot.
+        let is_last = enough(taken);
         let still = heap.snapshot().expect("a freeze");
         still.wait_durable().expect("durable");
         BEATS.fetch_add(1, Relaxed);
-        if enough(taken) {
+        if is_last {
             break;
         }
     }

@@ -180,6 +180,12 @@ impl Heap {
         }
     }
 
+    /// Takes in what was freed in slabs that belong to no lane, and gives up what that empties: an
+    /// allocator call, behind the gate.
+    pub fn drain(&self) {
+        self.drain_shared(&mut self.lock());
+    }
+
     /// Merges the heap's own slabs in which blocks were freed, also those that were pushed on
     /// the list of a lane that has retired since.
     pub(super) fn drain_shared(&self, shared: &mut Shared) {

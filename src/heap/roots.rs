@@ -9,9 +9,9 @@
 //! ```
 //! The caller sees to it that no snapshot is taken while an entry is written.
 
-use crate::base::CellIndex;
 use crate::base::sync::AtomicU64;
 use crate::base::sync::Ordering::Relaxed;
+use crate::base::{CellIndex, PAGE_SIZE, PageIndex};
 use crate::heap::Heap;
 use crate::heap::check::Damage;
 
@@ -102,6 +102,19 @@ impl RootRecord {
     pub fn name(&self) -> &str {
         let bytes = self.name.get(..self.name_len as usize).unwrap_or_default();
         std::str::from_utf8(bytes).unwrap_or_default()
+    }
+
+    /// The pages of an image that hold the root table, by their numbers there.
+    pub fn table_pages() -> impl Iterator<Item = PageIndex> {
+        let first = CellIndex(0).first_page().0;
+        let page = |bytes: usize| u32::try_from(bytes / PAGE_SIZE).unwrap_or(0);
+        (page(TABLE)..page(TABLE + ROOTS_MAX * ENTRY_BYTES)).map(move |n| PageIndex(first + n))
+    }
+
+    /// The roots in such a page.
+    pub fn all_in(page: &[u8]) -> impl Iterator<Item = Self> {
+        let entries = page.as_chunks::<ENTRY_BYTES>().0.iter();
+        entries.map(Self::from_bytes).filter(|record| record.name_len != 0)
     }
 
     fn to_bytes(self) -> [u8; ENTRY_BYTES] {

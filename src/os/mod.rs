@@ -10,7 +10,7 @@
 //! - `silent`: threads that allocate nothing
 //! - `exe`: which program this is, and where it lies
 //! - `segv`, `bus`: handlers for faults, `action`: how they are set; `signals`: others
-//! - `thread`, `futex`, `errno`, `maps`, `restart`, `fatal`: what their names say
+//! - `thread`, `futex`, `errno`, `maps`, `mapped`, `restart`, `fatal`: what their names say
 
 mod action;
 mod behind;
@@ -24,6 +24,7 @@ mod fatal;
 mod futex;
 mod lock;
 pub mod map;
+mod mapped;
 mod maps;
 mod real;
 mod restart;
@@ -40,6 +41,7 @@ pub use errno::ErrnoKept;
 pub use fatal::{fatal, hex};
 pub use futex::{futex_wait, futex_wait_for, futex_wake_all, membarrier, membarrier_register, nap};
 pub use lock::{DirLock, LOCK_NAME, LockError, utc_text};
+pub use mapped::{NAME_MAX as FILE_NAME_MAX, file_mapped_at};
 pub use maps::{Mapping, huge_page_share, occupants, why_no_huge_pages};
 pub use real::Real;
 pub use restart::restart_once;

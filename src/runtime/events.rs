@@ -1,6 +1,6 @@
 //! What a heap tells its user besides results: events, and why a snapshot failed.
 
-use crate::runtime::StillInfo;
+use crate::runtime::{StillInfo, Swept};
 use crate::snapshot::Compacted;
 use std::fmt;
 use std::sync::Arc;
@@ -18,6 +18,13 @@ pub enum Event {
         /// Its number.
         number: u64,
         /// What is wrong with it.
+        reason: String,
+    },
+    /// What earlier runs had left behind has been found and freed, in the background.
+    Swept(Swept),
+    /// It could not be. It stays, and the next run tries again.
+    SweepFailed {
+        /// Why.
         reason: String,
     },
     /// Segments have been merged into one, in the background.
@@ -53,7 +60,7 @@ pub enum Event {
 impl Event {
     /// Whether a person should see it even if the program handles no events.
     pub(super) fn is_serious(&self) -> bool {
-        !matches!(self, Self::Durable(_) | Self::Compacted(_))
+        !matches!(self, Self::Durable(_) | Self::Compacted(_) | Self::Swept(_))
     }
 }
 
@@ -64,6 +71,17 @@ impl fmt::Display for Event {
             Self::SnapshotFailed(error) => write!(f, "{error}"),
             Self::SnapshotSkipped { number, reason } => {
                 write!(f, "snapshot {number} is damaged and was NOT restored: {reason}")
+            }
+            Self::Swept(swept) => {
+                let (freed, kept) = (swept.freed.all(), swept.kept.all());
+                write!(
+                    f,
+                    "{} blocks ({} bytes) that earlier runs had left behind were freed, {} kept",
+                    freed.blocks, freed.bytes, kept.blocks
+                )
+            }
+            Self::SweepFailed { reason } => {
+                write!(f, "what earlier runs had left behind could not be freed: {reason}")
             }
             Self::Compacted(merged) => {
                 write!(f, "{} segments became one of {} pages", merged.segments, merged.pages)

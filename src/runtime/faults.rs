@@ -76,6 +76,22 @@ fn on_lost_memory(address: usize) {
              memory has failed. `stillheap verify` names the file and the place\n",
         ])
     }
+    let mut name = [0; os::FILE_NAME_MAX];
+    if let Some(file) = os::file_mapped_at(address, &mut name).filter(|file| is_segment(file)) {
+        os::fatal(&[
+            "stillheap: the system cannot give a part of ",
+            file,
+            ", which is mapped: the disk does not give it, or the file was cut short. \
+             `stillheap verify` tells the place\n",
+        ])
+    }
+}
+
+/// Whether a file has the name of a segment.
+fn is_segment(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    let number = name.strip_suffix(".full").or_else(|| name.strip_suffix(".delta"));
+    number.is_some_and(|number| number.len() == 10 && number.bytes().all(|b| b.is_ascii_digit()))
 }
 
 /// Runs in a signal handler.

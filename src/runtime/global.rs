@@ -227,7 +227,12 @@ unsafe fn resize(
 
 /// Runs an allocator call, outside scopes behind the gate; a scope is behind it already.
 #[inline]
-fn passing<R>(process: &Process, lane: &Lane, scoped: bool, call: impl FnOnce() -> R) -> R {
+pub(super) fn passing<R>(
+    process: &Process,
+    lane: &Lane,
+    scoped: bool,
+    call: impl FnOnce() -> R,
+) -> R {
     if scoped {
         return call();
     }

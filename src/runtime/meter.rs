@@ -2,7 +2,7 @@
 //!
 //! It lies in static memory, so the snapshot thread can write to it while a window is open.
 
-use crate::runtime::StillInfo;
+use crate::runtime::{StillInfo, Swept};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -20,6 +20,7 @@ struct State {
     pauses: [u64; PAUSES],
     /// When opening began.
     opening: Option<Instant>,
+    swept: Option<Swept>,
 }
 
 /// What freezes and their windows have cost since the heap was opened.
@@ -72,6 +73,7 @@ impl Meter {
             stats: FreezeStats::default(),
             pauses: [0; PAUSES],
             opening: None,
+            swept: None,
         }))
     }
 
@@ -120,6 +122,16 @@ impl Meter {
     /// The restored snapshot is there as a whole.
     pub(super) fn set_loaded(&self, after: Duration) {
         self.lock().stats.loaded = Some(after);
+    }
+
+    /// What earlier runs had left behind has been freed.
+    pub(super) fn set_swept(&self, swept: Swept) {
+        self.lock().swept = Some(swept);
+    }
+
+    /// What that was; `None`: it has not been.
+    pub(super) fn swept(&self) -> Option<Swept> {
+        self.lock().swept
     }
 
     /// All that is on the disk has been verified once more.

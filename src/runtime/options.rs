@@ -41,6 +41,7 @@ pub struct Options {
     pub(super) open_at: Option<u64>,
     pub(super) restore: Restore,
     pub(super) scrub: Option<u64>,
+    pub(super) sweep: bool,
     pub(super) on_progress: Option<ProgressCallback>,
     pub(super) create: bool,
     pub(super) restart_on_collision: bool,
@@ -63,6 +64,7 @@ impl Options {
             open_at: None,
             restore: Restore::Verified,
             scrub: None,
+            sweep: true,
             on_progress: None,
             create: true,
             restart_on_collision: false,
@@ -188,6 +190,18 @@ impl Options {
         self
     }
 
+    /// Whether what earlier runs left behind is freed, in the background after the opening: blocks
+    /// of the snapshot that no root leads to, as the temporary memory of a run that was killed.
+    /// It is, unless this says otherwise.
+    ///
+    /// Say so if roots hold pointers that are not plain: compressed, tagged in their high bits, or
+    /// at addresses that are no multiples of 8. Safe code cannot make such ones.
+    #[must_use]
+    pub fn sweep(mut self, sweep: bool) -> Self {
+        self.sweep = sweep;
+        self
+    }
+
     /// Calls `progress` while a snapshot is being loaded, with the pages that are there and with
     /// all, on the threads that load it.
     #[must_use]
@@ -244,6 +258,7 @@ impl fmt::Debug for Options {
             .field("open_at", &self.open_at)
             .field("restore", &self.restore)
             .field("scrub", &self.scrub)
+            .field("sweep", &self.sweep)
             .field("create", &self.create)
             .field("restart_on_collision", &self.restart_on_collision)
             .finish_non_exhaustive()

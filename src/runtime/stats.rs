@@ -5,7 +5,7 @@ use crate::heap::HeapStats;
 use crate::os;
 use crate::runtime::process::Process;
 use crate::runtime::uses::Uses;
-use crate::runtime::{FreezeStats, SnapshotError, StillInfo, UseStats};
+use crate::runtime::{FreezeStats, SnapshotError, StillInfo, Swept, UseStats};
 
 /// What a heap holds and has done.
 #[derive(Clone, Debug)]
@@ -28,6 +28,9 @@ pub struct Stats {
     pub heat: [u64; 9],
     /// How often readers find their block among those that were read last.
     pub uses: UseStats,
+    /// What earlier runs had left behind in the restored snapshot; `None` until it has been freed,
+    /// in the background, and if no snapshot was restored.
+    pub swept: Option<Swept>,
     /// How much of the process's anonymous memory lies in huge pages, from 0 to 1; `None` if the
     /// kernel does not say. With few of them freezes take longer.
     pub huge_page_share: Option<f64>,
@@ -47,6 +50,7 @@ impl Stats {
             dirtied: engine.dirtied_bytes(),
             heat: engine.heat_counts(),
             uses: process.opened.uses().map(Uses::stats).unwrap_or_default(),
+            swept: process.meter.swept(),
             huge_page_share: os::huge_page_share(),
             last_error: last.and_then(Result::err),
         }

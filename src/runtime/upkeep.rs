@@ -12,6 +12,7 @@ use crate::runtime::keeper::tell;
 use crate::runtime::options::EventCallback;
 use crate::runtime::process::Process;
 use crate::runtime::scope::transient;
+use crate::runtime::sweep;
 use crate::runtime::{Event, Options};
 use crate::snapshot::ChunkUse;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -70,6 +71,8 @@ struct Worker {
     on_event: Option<EventCallback>,
     /// Bytes that are verified in a second, over and over.
     scrub: Option<u64>,
+    /// Whether what earlier runs had left behind is freed.
+    sweep: bool,
 }
 
 impl Upkeep {
@@ -90,6 +93,7 @@ impl Upkeep {
             calls: Arc::clone(&calls),
             on_event: options.on_event.clone(),
             scrub: options.scrub,
+            sweep: options.sweep,
         };
         let thread = std::thread::Builder::new()
             .name("stillheap-upkeep".to_owned())
@@ -249,6 +253,24 @@ impl Worker {
         }
         self.directory.store.verified();
         self.process.meter.set_loaded(unverified.started.elapsed());
+        if self.sweep {
+            self.sweep(&unverified.chain);
+        }
+    }
+
+    /// Frees what earlier runs had left behind.
+    fn sweep(&self, chain: &Chain<DiskFile>) {
+        match sweep::sweep(self.process, chain, &|| !self.calls.is_ending()) {
+            Ok(Some(swept)) => {
+                self.process.meter.set_swept(swept);
+                tell(self.on_event.as_ref(), &Event::Swept(swept));
+            }
+            Ok(None) => {}
+            Err(error) => {
+                let reason = error.to_string();
+                tell(self.on_event.as_ref(), &Event::SweepFailed { reason });
+            }
+        }
     }
 
     /// Waits until the program has what it wants first, for a moment at most: what is done here

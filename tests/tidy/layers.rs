@@ -13,7 +13,7 @@ pub(crate) struct Layer {
 /// `xtree` and `ffi` are written on the public API: they name what the crate root exports, and no
 /// layer. `bin` looks into images, and so at the layers that say what lies in them; never at those
 /// that run a heap.
-pub(crate) const LAYERS: [Layer; 12] = [
+pub(crate) const LAYERS: [Layer; 13] = [
     Layer { name: "base", may_import: &[] },
     Layer { name: "os", may_import: &["base"] },
     Layer { name: "cow", may_import: &["base", "os"] },
@@ -21,16 +21,27 @@ pub(crate) const LAYERS: [Layer; 12] = [
     Layer { name: "heap", may_import: &["base", "os", "cow", "arena"] },
     Layer { name: "image", may_import: &["base", "os"] },
     Layer { name: "snapshot", may_import: &["base", "os", "arena", "cow", "image"] },
+    Layer { name: "trace", may_import: &["base", "os", "arena", "heap", "image"] },
     Layer {
         name: "runtime",
-        may_import: &["base", "os", "arena", "cow", "heap", "image", "snapshot"],
+        may_import: &["base", "os", "arena", "cow", "heap", "image", "snapshot", "trace"],
     },
     Layer { name: "typed", may_import: &["base", "runtime"] },
     Layer { name: "xtree", may_import: PUBLIC_API },
     Layer { name: "ffi", may_import: PUBLIC_API },
     Layer {
         name: "bin",
-        may_import: &["base", "os", "arena", "heap", "image", "snapshot", "typed", PUBLIC_API[0]],
+        may_import: &[
+            "base",
+            "os",
+            "arena",
+            "heap",
+            "image",
+            "snapshot",
+            "trace",
+            "typed",
+            PUBLIC_API[0],
+        ],
     },
 ];
 

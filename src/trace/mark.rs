@@ -1,0 +1,165 @@
+//! The trace: from the roots on, block by block, through all words.
+//!
+//! Blocks that were reached and not looked at yet stand in lists by chunk, and a chunk's are
+//! looked at together: so that a file is read more or less in its order, and seldom twice.
+
+use crate::base::{CHUNK_SIZE, PAGE_SIZE, PageRun};
+use crate::heap::RootRecord;
+use crate::trace::cache::Cache;
+use crate::trace::tables::read_roots;
+use crate::trace::{Block, Blocks, Source, Tally};
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+/// What a trace is told of, and decides.
+pub trait Visit {
+    /// The block has been reached, from that root on.
+    fn reached(&mut self, root: usize, block: &Block) {
+        let _ = (root, block);
+    }
+
+    /// A reached block has, so many bytes from its start, a word that is no address of the arena;
+    /// it may be 0.
+    fn outside(&mut self, root: usize, block: &Block, offset: u64, word: u64) {
+        let _ = (root, block, offset, word);
+    }
+
+    /// Asked now and then: whether the trace is to go on.
+    fn goes_on(&mut self) -> bool {
+        true
+    }
+}
+
+/// A trace was ended by [`Visit::goes_on`] before it was done: nothing can be said of blocks that
+/// it has not reached.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Ended;
+
+/// A snapshot's blocks, and the way to what its roots lead to.
+#[derive(Debug)]
+pub struct Trace<S> {
+    source: S,
+    arena: Range<u64>,
+    blocks: Blocks,
+    roots: Vec<RootRecord>,
+    all: Tally,
+    cache: Cache,
+    /// Blocks that wait to be looked at, by the chunk in which they start.
+    waiting: BTreeMap<u32, Vec<Block>>,
+}
+
+impl<S: Source> Trace<S> {
+    /// Reads the tables of a snapshot that consists of these runs, made at these addresses.
+    ///
+    /// # Errors
+    /// If a page cannot be had.
+    pub fn read(
+        mut source: S,
+        arena: Range<u64>,
+        runs: impl IntoIterator<Item = PageRun>,
+    ) -> Result<Self, S::Error> {
+        let blocks = Blocks::read(&mut source, runs)?;
+        let roots = read_roots(&mut source)?;
+        let mut all = Tally::default();
+        blocks.unreached().for_each(|block| all.add(&block));
+        let (cache, waiting) = (Cache::default(), BTreeMap::new());
+        Ok(Self { source, arena, blocks, roots, all, cache, waiting })
+    }
+
+    /// The blocks; those that no root leads to are left when [`Trace::run`] is done.
+    #[must_use]
+    pub fn blocks(&self) -> &Blocks {
+        &self.blocks
+    }
+
+    /// The same, when the rest is not needed any more.
+    #[must_use]
+    pub fn into_blocks(self) -> Blocks {
+        self.blocks
+    }
+
+    /// All that there are.
+    #[must_use]
+    pub fn all(&self) -> Tally {
+        self.all
+    }
+
+    /// The snapshot's roots.
+    #[must_use]
+    pub fn roots(&self) -> &[RootRecord] {
+        &self.roots
+    }
+
+    /// Reaches all that the roots lead to, one root after the other.
+    ///
+    /// # Errors
+    /// If a page cannot be had.
+    pub fn run(&mut self, visit: &mut impl Visit) -> Result<Result<(), Ended>, S::Error> {
+        for root in 0..self.roots.len() {
+            for address in [self.roots[root].value, self.roots[root].schema] {
+                if let Some(block) = self.reach(address) {
+                    visit.reached(root, &block);
+                    self.waiting.entry(chunk_of(&block)).or_default().push(block);
+                }
+            }
+            let mut at = 0;
+            while let Some(chunk) = self.next_chunk(at) {
+                if !visit.goes_on() {
+                    return Ok(Err(Ended));
+                }
+                self.look_at_chunk(root, chunk, visit)?;
+                at = chunk + 1;
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// The next chunk with blocks that wait, by address; after the last one the first. So each gets
+    /// many together: what leads to a chunk is mostly found before it comes to its turn.
+    fn next_chunk(&self, at: u32) -> Option<u32> {
+        let next = || self.waiting.range(at..).next().or_else(|| self.waiting.iter().next());
+        next().map(|(&chunk, _)| chunk)
+    }
+
+    /// Follows the words of all blocks of a chunk that wait, and of those there that these lead to.
+    fn look_at_chunk(
+        &mut self,
+        root: usize,
+        chunk: u32,
+        visit: &mut impl Visit,
+    ) -> Result<(), S::Error> {
+        let Self { source, arena, blocks, cache, waiting, .. } = self;
+        let mut here = waiting.remove(&chunk).unwrap_or_default();
+        while let Some(block) = here.pop() {
+            let (mut at, end) = (block.start, block.start + block.len);
+            while at < end {
+                let stop = end.min((at / PAGE_SIZE as u64 + 1) * PAGE_SIZE as u64);
+                let bytes = cache.bytes(at, stop, source)?;
+                for (place, word) in (0..).zip(bytes.as_chunks::<8>().0) {
+                    let word = u64::from_le_bytes(*word);
+                    if !arena.contains(&word) {
+                        visit.outside(root, &block, at - block.start + place * 8, word);
+                    } else if let Some(found) = blocks.reach(word - arena.start) {
+                        visit.reached(root, &found);
+                        match chunk_of(&found) {
+                            other if other == chunk => here.push(found),
+                            other => waiting.entry(other).or_default().push(found),
+                        }
+                    }
+                }
+                at = stop;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reaches the block that an address leads to, if there is one and nobody has been there.
+    fn reach(&mut self, address: u64) -> Option<Block> {
+        self.blocks.reach(address.checked_sub(self.arena.start)?)
+    }
+}
+
+/// The chunk in which a block starts.
+fn chunk_of(block: &Block) -> u32 {
+    u32::try_from(block.start / CHUNK_SIZE as u64).unwrap_or(u32::MAX)
+}
