@@ -42,7 +42,8 @@ impl Arguments {
         }
     }
 
-    fn after(&self, name: &str) -> Option<&str> {
+    /// What stands after `name`.
+    pub(crate) fn after(&self, name: &str) -> Option<&str> {
         let place = self.0.iter().position(|argument| argument == name)?;
         self.0.get(place + 1).map(String::as_str)
     }
