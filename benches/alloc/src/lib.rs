@@ -6,6 +6,7 @@
 mod block;
 mod child;
 mod crew;
+mod dirty;
 mod memory;
 mod plan;
 #[path = "../../shared/random.rs"]
@@ -14,6 +15,7 @@ mod shapes;
 mod sizes;
 
 pub use child::run;
+pub use dirty::{INTERVALS, MIXES, Part, PartOf, set_huge_pages};
 pub use shapes::SHAPES;
 
 /// What a program that cannot go on says.

@@ -66,14 +66,12 @@ impl<'a> Report<'a> {
                 let cells = self.cells.iter().filter(|cell| cell.threads == threads);
                 let over: Vec<(f64, &str)> =
                     cells.map(|cell| (cell.mops[ours] / cell.mops[other], &*cell.shape)).collect();
+                let Some(worst) = over.iter().min_by(|a, b| a.0.total_cmp(&b.0)) else { continue };
                 let mean = over.iter().map(|(over, _)| over.ln()).sum::<f64>() / over.len() as f64;
                 let other = self.allocators[other];
                 ratio(&format!("alloc.all.{threads}.ours_over_{other}"), mean.exp());
-                let worst = over.iter().min_by(|a, b| a.0.total_cmp(&b.0));
-                if let Some((over, shape)) = worst {
-                    let over = short(*over);
-                    println!("{threads} threads: over {other} worst in {shape}, {over}");
-                }
+                let (over, shape) = (short(worst.0), worst.1);
+                println!("{threads} threads: over {other} worst in {shape}, {over}");
             }
         }
     }

@@ -10,6 +10,8 @@ use std::hint::black_box;
 
 const LIVE: usize = 16;
 const STEPS: usize = 30_000;
+/// Steps that are not timed: until an allocator knows what sizes it is asked for.
+const WARM_UP: usize = 1_000;
 const WORDS_PER_PAGE: usize = 512;
 
 struct State {
@@ -23,16 +25,24 @@ pub(super) fn run(plan: &Plan) -> Done {
         let mut random = plan.random(thread);
         let sizes = Sizes::log_uniform(65_536..4_194_304, &mut random);
         let blocks = (0..LIVE).map(|_| touched(sizes.draw(&mut random))).collect();
-        State { random, sizes, blocks }
+        let mut state = State { random, sizes, blocks };
+        state.replace(WARM_UP);
+        state
     };
     let steps = plan.amount(STEPS);
-    crew::run(plan.threads, prepare, |State { random, sizes, blocks }| {
-        for _ in 0..steps {
-            let new = touched(sizes.draw(random));
-            blocks[random.below(LIVE)] = new;
-        }
+    crew::run(plan.threads, prepare, |state| {
+        state.replace(steps);
         steps as u64
     })
+}
+
+impl State {
+    fn replace(&mut self, steps: usize) {
+        for _ in 0..steps {
+            let new = touched(self.sizes.draw(&mut self.random));
+            self.blocks[self.random.below(LIVE)] = new;
+        }
+    }
 }
 
 fn touched(words: usize) -> Block {
