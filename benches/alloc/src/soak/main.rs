@@ -1,15 +1,15 @@
-//! Works the process's heap for an hour, and checks it each minute: blocks of all sizes, one in four
-//! of them freed by another thread, by threads that end and leave their blocks to others.
+//! Works the process's heap for an hour, and checks it each minute: blocks of all sizes, one in
+//! four of them freed by another thread, by threads that end and leave their blocks to others.
 //!
-//! `cargo run --release --manifest-path benches/alloc/Cargo.toml --bin soak`; `-- --minutes M` (60),
-//! `--every SECONDS` between two checks (60), `--threads N` (8). `--snapshots SECONDS` has snapshots
-//! taken meanwhile, each so long after the one before is durable; else there are none.
+//! `cargo run --release --manifest-path benches/alloc/Cargo.toml --bin soak`; `-- --minutes M`
+//! (60), `--every SECONDS` between two checks (60), `--threads N` (8). `--snapshots SECONDS` has
+//! snapshots taken meanwhile, each so long after the one before is durable; else there are none.
 //!
 //! At each check all threads wait, and the heap checks its tables against each other; each block is
 //! checked for foreign writes when it is freed. A line tells what is allocated, by the program and
-//! in blocks, what the arena has in use for it, and what is resident. In the end it is looked at how
-//! much memory in use and resident there was for each live byte: the median of the last quarter of
-//! all checks, over that of the first quarter behind a tenth for warming up. The exit code is 1
+//! in blocks, what the arena has in use for it, and what is resident. In the end it is looked at
+//! how much memory in use and resident there was for each live byte: the median of the last quarter
+//! of all checks, over that of the first quarter behind a tenth for warming up. The exit code is 1
 //! after an error, or if that is more than 1.05.
 //!
 //! The heap's files lie beside this program, or in `--dir DIR`, and are removed.
