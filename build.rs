@@ -16,13 +16,16 @@ fn main() {
     println!("cargo::rustc-env=STILLHEAP_COMPILER={}", version(&rustc));
 }
 
-/// Nothing is where programs are linked statically or have another C library than glibc, nor
+/// Nothing is without the feature `interpose`, where programs are linked statically or have another C library than glibc, nor
 /// under a fuzzer, whose sanitizers call the C library before instrumented code can run.
 fn is_interposed() -> bool {
     let value = |name: &str| env::var(format!("CARGO_CFG_{name}")).ok();
     let is_static =
         value("TARGET_FEATURE").is_some_and(|all| all.split(',').any(|one| one == "crt-static"));
-    value("TARGET_ENV").is_some_and(|env| env == "gnu") && !is_static && value("FUZZING").is_none()
+    env::var_os("CARGO_FEATURE_INTERPOSE").is_some()
+        && value("TARGET_ENV").is_some_and(|env| env == "gnu")
+        && !is_static
+        && value("FUZZING").is_none()
 }
 
 /// The first line of `rustc -vV`, the commit and the host: enough to tell two compilers apart.

@@ -58,7 +58,8 @@
 //!   second definition to call, and nothing is interposed.
 //!
 //! Under a fuzzer nothing is interposed either (`cfg(fuzzing)`): sanitizers call the C library
-//! before instrumented code can run.
+//! before instrumented code can run; nor without the feature `interpose`, which is for libraries
+//! that never open a heap, and must not define these functions for a program that they do not know.
 //!
 //! A function that this C library does not have yet, since it is an older one, fails with
 //! `ENOSYS`, as std and others expect of older kernels.
