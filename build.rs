@@ -16,8 +16,9 @@ fn main() {
     println!("cargo::rustc-env=STILLHEAP_COMPILER={}", version(&rustc));
 }
 
-/// Nothing is without the feature `interpose`, where programs are linked statically or have another C library than glibc, nor
-/// under a fuzzer, whose sanitizers call the C library before instrumented code can run.
+/// Nothing is without the feature `interpose`, where programs are linked statically or have
+/// another C library than glibc, nor under a fuzzer, whose sanitizers call the C library before
+/// instrumented code can run.
 fn is_interposed() -> bool {
     let value = |name: &str| env::var(format!("CARGO_CFG_{name}")).ok();
     let is_static =

@@ -5,7 +5,8 @@
 //!
 //! - `exports`: the functions that take the place of the C library's
 //! - `blocks`: what they do, with the heap or the system
-//! - `thread`: each thread's way into the heap; `tls`: where it finds it; `process`: the heap, and how it starts
+//! - `thread`: each thread's way into the heap; `tls`: where it finds it
+//! - `process`: the heap, and how it starts
 //! - `system`: the C library's own allocator, for when there is no heap
 //!
 //! **Invariant:** nothing here, and nothing that it calls in an allocation, allocates from Rust's

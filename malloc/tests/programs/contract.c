@@ -89,7 +89,7 @@ static void sizes(void) {
 }
 
 static void reallocs(void) {
-    for (int round = 0; round < 40; round++) {
+    for (int round = 0; round < 12; round++) {
         size_t len = 0, most = round % 4 == 3 ? 9 << 20 : 200 << 10;
         unsigned char *block = NULL;
         for (int step = 0; step < 60; step++) {
@@ -338,7 +338,7 @@ static void forks(void) {
     pthread_t ids[THREADS];
     for (size_t at = 0; at < THREADS; at++)
         CHECK(!pthread_create(&ids[at], NULL, churn, (void *)at));
-    for (int round = 0; round < 100; round++) {
+    for (int round = 0; round < 30; round++) {
         pid_t child = fork();
         CHECK(child >= 0);
         if (child == 0) {
@@ -411,8 +411,6 @@ static void limited(void) {
     CHECK(!is_ours(block) && malloc_usable_size(block) >= 100);
     block = realloc(block, 100000);
     free(block);
-    sizes();
-    reallocs();
     callocs();
     alignments();
     exits();
