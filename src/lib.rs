@@ -27,6 +27,8 @@ compile_error!("stillheap supports 64-bit little-endian Linux only");
 pub mod arena;
 pub mod base;
 pub mod cow;
+#[cfg(all(feature = "capi", not(loom)))]
+pub mod ffi;
 #[cfg(not(loom))]
 pub mod heap;
 #[cfg(not(loom))]

@@ -201,6 +201,16 @@ impl Heap {
         Ok(())
     }
 
+    /// Takes a root's entry out of the table. Its value and schema stay in use. `None`: there is no
+    /// such root.
+    pub fn remove_root(&self, name: &str) -> Option<RootRecord> {
+        let _shared = self.lock();
+        let (index, record) = self.find_root(name)?;
+        self.arena.announce_header(CellIndex(0), TABLE + index * ENTRY_BYTES, ENTRY_BYTES);
+        self.entry(index)?.iter().for_each(|word| word.store(0, Relaxed));
+        Some(record)
+    }
+
     fn read_root(&self, index: usize) -> Option<RootRecord> {
         let mut bytes = [0; ENTRY_BYTES];
         for (word, bytes) in self.entry(index)?.iter().zip(bytes.as_chunks_mut::<8>().0) {

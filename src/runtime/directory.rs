@@ -63,6 +63,14 @@ impl From<Refused> for StoreFailure {
     }
 }
 
+#[cfg(feature = "capi")]
+impl StoreFailure {
+    /// The error that it is.
+    pub(super) fn cause(&self) -> &(dyn std::error::Error + 'static) {
+        &*self.0
+    }
+}
+
 impl Directory {
     pub(super) fn new(store: Store<DiskDir>, lock: DirLock) -> Self {
         Self { store, _lock: lock }

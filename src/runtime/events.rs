@@ -162,6 +162,12 @@ impl SnapshotError {
         matches!(*self.0, SnapshotFailure::Poisoned { .. })
     }
 
+    /// What has failed.
+    #[cfg(feature = "capi")]
+    pub(super) fn failure(&self) -> &SnapshotFailure {
+        &self.0
+    }
+
     /// Whether the snapshot thread has reported it as an event.
     pub(super) fn has_been_told(&self) -> bool {
         !matches!(

@@ -48,8 +48,13 @@ impl ProcessHeap {
     /// If the address is another one: in a static that is an error of the compiler's.
     #[must_use]
     pub const fn at(base: usize) -> Self {
-        assert!(base > 0 && base.is_multiple_of(CELL_SIZE) && base <= (1 << 47) - (1 << 44));
+        assert!(Self::can_be_at(base));
         Self { base, boot_seed: 0 }
+    }
+
+    /// Whether a heap can be at that address.
+    pub(crate) const fn can_be_at(base: usize) -> bool {
+        base > 0 && base.is_multiple_of(CELL_SIZE) && base <= (1 << 47) - (1 << 44)
     }
 
     /// The same with the place of its early memory decided by `seed`: two runs then want the
@@ -186,17 +191,26 @@ pub(super) fn allocate(
 /// Nothing refers to the block any more.
 #[inline]
 pub(super) unsafe fn free(process: &'static Process, address: usize) {
+    // SAFETY: passed on from the caller.
+    if let Err(error) = unsafe { try_free(process, address) } {
+        refuse(error, address);
+    }
+}
+
+/// The same; what cannot be freed is an error.
+///
+/// # Safety
+/// Nothing refers to the block any more.
+#[inline]
+pub(super) unsafe fn try_free(process: &'static Process, address: usize) -> Result<(), BadFree> {
     thread::with(|state| {
-        let Some(lane) = state.lane(process) else { return };
+        let Some(lane) = state.lane(process) else { return Ok(()) };
         let scoped = state.scopes.get() > 0;
-        let freed = passing(process, lane, scoped, || {
+        passing(process, lane, scoped, || {
             // SAFETY: the lane is this thread's; the rest says the caller.
             unsafe { process.heap.free(lane, address) }
-        });
-        if let Err(error) = freed {
-            refuse(error, address);
-        }
-    });
+        })
+    })
 }
 
 /// # Safety
@@ -208,21 +222,33 @@ unsafe fn resize(
     new_size: usize,
 ) -> *mut u8 {
     let Some(address) = NonNull::new(block) else { return ptr::null_mut() };
-    let resized = thread::with(|state| {
-        let lane = state.lane(process)?;
+    // SAFETY: passed on from the caller.
+    match unsafe { try_resize(process, address, layout, new_size) } {
+        Ok(moved) => moved.map_or(ptr::null_mut(), NonNull::as_ptr),
+        Err(error) => refuse(error, address.addr().get()),
+    }
+}
+
+/// Resizes a block of the arena. `Ok(None)`: out of capacity, and the block is as it was.
+///
+/// # Safety
+/// As for `realloc`.
+pub(super) unsafe fn try_resize(
+    process: &'static Process,
+    block: NonNull<u8>,
+    layout: Layout,
+    new_size: usize,
+) -> Result<Option<NonNull<u8>>, BadFree> {
+    thread::with(|state| {
+        let Some(lane) = state.lane(process) else { return Ok(None) };
         let scoped = state.scopes.get() > 0;
         let purpose = if scoped { Purpose::Scoped } else { Purpose::Ambient };
         let (old, align) = (layout.size(), layout.align());
-        let resized = passing(process, lane, scoped, || {
+        passing(process, lane, scoped, || {
             // SAFETY: the lane is this thread's; the block was allocated with that layout.
-            unsafe { process.heap.resize(lane, address, old, new_size, align, purpose) }
-        });
-        match resized {
-            Ok(moved) => moved,
-            Err(error) => refuse(error, address.addr().get()),
-        }
-    });
-    resized.map_or(ptr::null_mut(), NonNull::as_ptr)
+            unsafe { process.heap.resize(lane, block, old, new_size, align, purpose) }
+        })
+    })
 }
 
 /// Runs an allocator call, outside scopes behind the gate; a scope is behind it already.

@@ -6,6 +6,8 @@
 //! alone, because it closes the gate that every other allocation passes.
 
 mod attach;
+#[cfg(feature = "capi")]
+pub(crate) mod blocks;
 mod calls;
 mod directory;
 mod events;
@@ -13,6 +15,8 @@ mod faults;
 mod global;
 mod handle;
 mod keeper;
+#[cfg(feature = "capi")]
+pub(crate) mod kinds;
 mod meter;
 mod open;
 mod opened;

@@ -111,72 +111,19 @@ impl ProcessHeap {
     /// See [`OpenError`]; snapshots are left as they were. A damaged heap is never taken for an
     /// empty one.
     pub fn open(&self, path: impl AsRef<Path>, options: Options) -> Result<Heap, OpenError> {
-        let path = path.as_ref();
         let started = Instant::now();
-        let process = self.installed()?;
-        if Scope::is_entered() {
-            return Err(OpenError::InsideScope);
+        open(self.installed()?, path.as_ref(), options, started)
+    }
+
+    /// As [`ProcessHeap::open`], for a program whose allocator may be another one, and which takes
+    /// its blocks by itself (`runtime::blocks`).
+    #[cfg(feature = "capi")]
+    pub(crate) fn open_beside(&self, path: &Path, options: Options) -> Result<Heap, OpenError> {
+        let started = Instant::now();
+        match process::get_or_start(self) {
+            Some(process) => open(process, path, options, started),
+            None => Err(self.unavailable()),
         }
-        let mut claim = process.opened.claim().map_err(|path| OpenError::AlreadyOpen { path })?;
-        // A fork of a process that had not opened a heap may open one of its own.
-        process.opened.set_forked(false);
-        faults::catch().and_then(|()| faults::tell_lost_memory()).map_err(OpenError::System)?;
-        faults::engage(process);
-        let (dir, lock) = open_directory(path, options.create)?;
-        let host = host_of(process.heap.arena());
-        let heap_id = u128::from(os::random_u64()) << 64 | u128::from(os::random_u64());
-        let (policy, create) = (options.policy, options.create);
-        let verify = options.restore == Restore::Verified;
-        let wish = Wish { number: options.open_at, verify, ..Wish::default() };
-        let open = || Store::open(dir.clone(), &host, heap_id, policy, create, wish);
-        // What is wrong is found out once more, so that it is told in the heap's memory.
-        let Opening { store, image } = not_in_arena(open).or_else(|_| open())?;
-        let restored = match image {
-            Some(sound) => match restore_newest(process, &store, sound, &options, started) {
-                Err(OpenError::Collision { .. }) if options.restart_on_collision => {
-                    return Err(os::restart_once().map_or(
-                        OpenError::Collision { path: path.to_owned() },
-                        OpenError::System,
-                    ));
-                }
-                result => Some(result?),
-            },
-            None => {
-                process.heap.found().map_err(OpenError::System)?;
-                None
-            }
-        };
-        let (restored, unverified) = restored.unzip();
-        let before = restored.as_ref().map_or(0, |restored: &Restored| restored.operations);
-        process.opened.set_operations(before, process.heap.begun().1);
-        report_skipped(restored.as_ref(), &options);
-        if let Some(reason) = os::why_no_huge_pages() {
-            tell(options.on_event.as_ref(), &Event::SlowFreezes { reason });
-        }
-        if restored.is_some() {
-            process.meter.set_opening(started);
-        }
-        claim.set(path);
-        note_uses(process, unverified.as_ref());
-        faults::set_up(process, &options).map_err(OpenError::System)?;
-        process.opened.set_trigger(options.snapshot_every_ops);
-        // A restored heap is as its snapshot has it; an empty one has none yet.
-        let saved = unverified.as_ref().map(|unverified| SavedState {
-            changes: process.seen().changes,
-            bytes: saved_pages(&unverified.chain) * PAGE_SIZE as u64,
-        });
-        let directory = not_in_arena(|| Arc::new(Directory::new(store, lock)));
-        let upkeep = Upkeep::start(process, &directory, &options, unverified);
-        let mut upkeep = upkeep.map_err(OpenError::System)?;
-        let shared = Arc::clone(&directory);
-        let keeper = match Keeper::start(process, shared, upkeep.calls(), &options, saved) {
-            Ok(keeper) => keeper,
-            Err(error) => {
-                upkeep.end();
-                return Err(OpenError::System(error));
-            }
-        };
-        Ok(Heap::new(process, (keeper, upkeep), directory, restored, options.on_event))
     }
 
     /// The process's heap, if this is where its allocations come from.
@@ -192,22 +139,93 @@ impl ProcessHeap {
         }
         match process::failure() {
             None => Err(OpenError::NotInstalled),
-            Some(failure) => {
-                let len = crate::arena::ArenaConfig::process(self.base()).byte_len();
-                let occupants = os::occupants(self.base()..self.base() + len);
-                let list: Vec<String> = occupants
-                    .unwrap_or_default()
-                    .iter()
-                    .map(|found| format!("\n  {found}"))
-                    .collect();
-                let occupants = match list.is_empty() {
-                    true => String::new(),
-                    false => format!(" These lie in it now:{}\n", list.concat()),
-                };
-                Err(OpenError::Unavailable { reason: failure.to_string(), occupants })
-            }
+            Some(_) => Err(self.unavailable()),
         }
     }
+
+    /// Why the process has no heap, and who lies where it would be.
+    fn unavailable(&self) -> OpenError {
+        let len = crate::arena::ArenaConfig::process(self.base()).byte_len();
+        let occupants = os::occupants(self.base()..self.base() + len);
+        let list: Vec<String> =
+            occupants.unwrap_or_default().iter().map(|found| format!("\n  {found}")).collect();
+        let occupants = match list.is_empty() {
+            true => String::new(),
+            false => format!(" These lie in it now:{}\n", list.concat()),
+        };
+        let reason = process::failure().map(ToString::to_string).unwrap_or_default();
+        OpenError::Unavailable { reason, occupants }
+    }
+}
+
+/// Opens the heap in `path` as the process's.
+fn open(
+    process: &'static Process,
+    path: &Path,
+    options: Options,
+    started: Instant,
+) -> Result<Heap, OpenError> {
+    if Scope::is_entered() {
+        return Err(OpenError::InsideScope);
+    }
+    let mut claim = process.opened.claim().map_err(|path| OpenError::AlreadyOpen { path })?;
+    // A fork of a process that had not opened a heap may open one of its own.
+    process.opened.set_forked(false);
+    faults::catch().and_then(|()| faults::tell_lost_memory()).map_err(OpenError::System)?;
+    faults::engage(process);
+    let (dir, lock) = open_directory(path, options.create)?;
+    let host = host_of(process.heap.arena());
+    let heap_id = u128::from(os::random_u64()) << 64 | u128::from(os::random_u64());
+    let (policy, create) = (options.policy, options.create);
+    let verify = options.restore == Restore::Verified;
+    let wish = Wish { number: options.open_at, verify, ..Wish::default() };
+    let open = || Store::open(dir.clone(), &host, heap_id, policy, create, wish);
+    // What is wrong is found out once more, so that it is told in the heap's memory.
+    let Opening { store, image } = not_in_arena(open).or_else(|_| open())?;
+    let restored = match image {
+        Some(sound) => match restore_newest(process, &store, sound, &options, started) {
+            Err(OpenError::Collision { .. }) if options.restart_on_collision => {
+                return Err(os::restart_once()
+                    .map_or(OpenError::Collision { path: path.to_owned() }, OpenError::System));
+            }
+            result => Some(result?),
+        },
+        None => {
+            process.heap.found().map_err(OpenError::System)?;
+            None
+        }
+    };
+    let (restored, unverified) = restored.unzip();
+    let before = restored.as_ref().map_or(0, |restored: &Restored| restored.operations);
+    process.opened.set_operations(before, process.heap.begun().1);
+    report_skipped(restored.as_ref(), &options);
+    if let Some(reason) = os::why_no_huge_pages() {
+        tell(options.on_event.as_ref(), &Event::SlowFreezes { reason });
+    }
+    if restored.is_some() {
+        process.meter.set_opening(started);
+    }
+    claim.set(path);
+    note_uses(process, unverified.as_ref());
+    faults::set_up(process, &options).map_err(OpenError::System)?;
+    process.opened.set_trigger(options.snapshot_every_ops);
+    // A restored heap is as its snapshot has it; an empty one has none yet.
+    let saved = unverified.as_ref().map(|unverified| SavedState {
+        changes: process.seen().changes,
+        bytes: saved_pages(&unverified.chain) * PAGE_SIZE as u64,
+    });
+    let directory = not_in_arena(|| Arc::new(Directory::new(store, lock)));
+    let upkeep = Upkeep::start(process, &directory, &options, unverified);
+    let mut upkeep = upkeep.map_err(OpenError::System)?;
+    let shared = Arc::clone(&directory);
+    let keeper = match Keeper::start(process, shared, upkeep.calls(), &options, saved) {
+        Ok(keeper) => keeper,
+        Err(error) => {
+            upkeep.end();
+            return Err(OpenError::System(error));
+        }
+    };
+    Ok(Heap::new(process, (keeper, upkeep), directory, restored, options.on_event))
 }
 
 fn open_directory(path: &Path, create: bool) -> Result<(DiskDir, DirLock), OpenError> {

@@ -6,7 +6,8 @@ use crate::runtime::events::SnapshotFailure;
 use crate::runtime::uses::Uses;
 use crate::runtime::{Scope, SnapshotError};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::{Relaxed, Release};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// The process's part in the heap that it has opened.
@@ -14,6 +15,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 pub(crate) struct Opened {
     /// The open heap's directory; its lock makes openings take turns.
     path: Mutex<Option<PathBuf>>,
+    /// Whether `path` names one, to be asked without its lock.
+    is_taken: AtomicBool,
     /// Operations that the heap had seen before those that this run's threads count.
     operations_before: AtomicU64,
     /// Whether some root can change without a scope, through atomics.
@@ -35,11 +38,15 @@ pub(crate) struct Opened {
 
 /// The right to open a heap; opening has succeeded when it is set.
 #[derive(Debug)]
-pub(super) struct Claim<'a>(MutexGuard<'a, Option<PathBuf>>);
+pub(super) struct Claim<'a> {
+    path: MutexGuard<'a, Option<PathBuf>>,
+    is_taken: &'a AtomicBool,
+}
 
 impl Claim<'_> {
     pub(super) fn set(&mut self, path: &Path) {
-        *self.0 = Some(path.to_owned());
+        *self.path = Some(path.to_owned());
+        self.is_taken.store(true, Release);
     }
 }
 
@@ -49,13 +56,21 @@ impl Opened {
         let path = lock(&self.path);
         match &*path {
             Some(open) => Err(open.clone()),
-            None => Ok(Claim(path)),
+            None => Ok(Claim { path, is_taken: &self.is_taken }),
         }
     }
 
     /// What was attached is so no longer: a heap may be opened.
     pub(super) fn release(&self) {
-        *lock(&self.path) = None;
+        let mut path = lock(&self.path);
+        self.is_taken.store(false, Release);
+        *path = None;
+    }
+
+    /// Whether a heap has been opened: it may have been closed since.
+    #[cfg(feature = "capi")]
+    pub(super) fn has_been(&self) -> bool {
+        self.is_taken.load(std::sync::atomic::Ordering::Acquire)
     }
 
     pub(super) fn set_trigger(&self, every: Option<u64>) {

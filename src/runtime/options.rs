@@ -237,6 +237,13 @@ impl Options {
         self.on_event = Some(Arc::new(callback));
         self
     }
+
+    /// Takes the callback back.
+    #[cfg(feature = "capi")]
+    pub(crate) fn no_event(mut self) -> Self {
+        self.on_event = None;
+        self
+    }
 }
 
 impl Default for Options {

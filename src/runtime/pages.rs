@@ -20,8 +20,7 @@ use std::ptr::NonNull;
 #[must_use]
 pub(crate) fn alloc(bytes: usize) -> (NonNull<u8>, Announced) {
     let layout = layout(bytes);
-    let allocation = global::allocate(process::get(), layout, Some(Purpose::Tracked));
-    let Some(allocation) = allocation else {
+    try_alloc(layout).unwrap_or_else(|| {
         // SAFETY: the layout's size is not zero.
         let block = unsafe { std::alloc::alloc_zeroed(layout) };
         let block = NonNull::new(block).unwrap_or_else(|| handle_alloc_error(layout));
@@ -29,14 +28,19 @@ pub(crate) fn alloc(bytes: usize) -> (NonNull<u8>, Announced) {
             // There is room left, but none whose writes could be announced.
             handle_alloc_error(layout);
         }
-        return (block, Announced::begin(block, bytes));
-    };
-    let announced = Announced::begin(allocation.block, bytes);
+        (block, Announced::begin(block, bytes))
+    })
+}
+
+/// Such a block from the heap. `None`: there is no heap, or no room in it.
+pub(super) fn try_alloc(layout: Layout) -> Option<(NonNull<u8>, Announced)> {
+    let allocation = global::allocate(process::get(), layout, Some(Purpose::Tracked))?;
+    let announced = Announced::begin(allocation.block, layout.size());
     if !allocation.zeroed {
         // SAFETY: a fresh block of that many bytes.
-        unsafe { allocation.block.write_bytes(0, bytes) };
+        unsafe { allocation.block.write_bytes(0, layout.size()) };
     }
-    (allocation.block, announced)
+    Some((allocation.block, announced))
 }
 
 /// Gives back a block.

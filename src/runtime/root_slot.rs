@@ -49,12 +49,26 @@ impl Heap {
         self.process.heap.put_root(record)
     }
 
+    /// All entries.
+    #[cfg(feature = "capi")]
+    pub(crate) fn root_records(&self) -> impl Iterator<Item = RootRecord> {
+        self.process.heap.roots().map(|(_, record)| record)
+    }
+
+    /// Takes an entry out of the table. The caller is in a scope.
+    #[cfg(feature = "capi")]
+    pub(crate) fn remove_root(&self, name: &str) -> Option<RootRecord> {
+        debug_assert!(crate::runtime::Scope::is_entered());
+        self.process.heap.remove_root(name)
+    }
+
     /// Whether a block of the heap starts at that address.
     pub(crate) fn holds_block(&self, address: usize) -> bool {
         self.process.heap.is_live_block(address)
     }
 
-    /// The schema that is stored with a root. It is never changed or freed.
+    /// The schema that is stored with a root. It is never changed, nor freed while the root is in
+    /// the table.
     pub(crate) fn stored_schema(&self, record: &RootRecord) -> &'static [u8] {
         stored_schema(self.process, record)
     }

@@ -47,6 +47,20 @@ impl Scope {
         Self::begin_if(enter, count_operation)
     }
 
+    /// As [`Scope::enter`], and counts as an operation.
+    #[cfg(feature = "capi")]
+    #[inline]
+    pub(crate) fn enter_operation() -> Self {
+        Self::begin(count_operation)
+    }
+
+    /// Ends a scope of the calling thread that was forgotten (`mem::forget`) to last until now.
+    #[cfg(feature = "capi")]
+    #[inline]
+    pub(crate) fn end_forgotten() {
+        drop(Self { not_send: PhantomData });
+    }
+
     #[inline]
     fn begin(count: impl FnOnce(&Process, &Lane)) -> Self {
         let enter = |process: &Process, lane: &Lane| {

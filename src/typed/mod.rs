@@ -4,6 +4,8 @@
 mod attached;
 mod branch;
 mod durable;
+#[cfg(feature = "capi")]
+mod foreign;
 mod impls;
 mod inspect;
 mod layout;
@@ -22,6 +24,8 @@ mod vector;
 
 pub use branch::{Branch, BranchReach};
 pub use durable::{Durable, Steady};
+#[cfg(feature = "capi")]
+pub(crate) use foreign::{ForeignError, ForeignRoot, ForeignType};
 pub use inspect::Inspect;
 pub use lazy::{LazyBound, Met};
 pub use relink::{Relink, RelinkError, Relinked, Relinker};

@@ -136,7 +136,7 @@ pub(super) enum Share {
 
 /// What this layer keeps for an open heap.
 #[derive(Default)]
-struct Registry {
+pub(super) struct Registry {
     cells: HashMap<String, Arc<RootCell>>,
     relinker: Option<Relinker>,
     /// The one thread that uses local roots: they may share `Rc`s with each other.
