@@ -217,7 +217,7 @@ int stillheap_options_snapshot_on_signal(stillheap_options *options, int signal)
 /* Whether a heap is made where there is none (1, the default), or opening fails (0). */
 int stillheap_options_create(stillheap_options *options, int create);
 /* The heap's address, instead of 0x200000000000: a multiple of 64 MiB, at most 2^47 - 2^44. A heap
- * opens at the address at which it was made. */
+ * opens at the address at which it was made; a process keeps to one, also if opening fails. */
 int stillheap_options_base(stillheap_options *options, uint64_t address);
 /* Restores the snapshot with that number, not the newest. When the next one is durable, those in
  * between are set aside. */

@@ -8,6 +8,7 @@ use crate::ffi::failure::Failure;
 use crate::ffi::options::COptions;
 use crate::ffi::structs::{CRestored, CStats, CStill};
 use crate::ffi::{events, open_heap, root_values, scopes, snapshots, text};
+use crate::runtime::blocks;
 use std::ffi::{c_char, c_int};
 
 /// Opens the heap in a directory.
@@ -27,15 +28,26 @@ pub unsafe extern "C" fn stillheap_open(
         let COptions { options, base } = unsafe { options.as_ref() }.cloned().unwrap_or_default();
         events::outside()?;
         scopes::outside("a heap cannot be opened")?;
-        let heap = match base {
-            Some(base) => ProcessHeap::at(base),
-            None => ProcessHeap::new(),
-        };
-        let opened = heap.open_beside(&path, options)?;
+        let opened = heap_at(base)?.open_beside(&path, options)?;
         root_values::note(|| opened.foreign_roots());
         open_heap::put(opened);
         Ok(())
     })
+}
+
+/// The process's heap at an address, or where it is.
+fn heap_at(wanted: Option<usize>) -> Result<ProcessHeap, Failure> {
+    match (wanted, blocks::base()) {
+        (Some(wanted), Some(is)) if wanted != is => Err(Failure::new(
+            Code::NoRange,
+            format_args!(
+                "this process's heap is at 0x{is:x}, since it was used or opened there before, and \
+                 cannot be at 0x{wanted:x} any more: give one address in all attempts"
+            ),
+        )),
+        (Some(address), _) | (None, Some(address)) => Ok(ProcessHeap::at(address)),
+        (None, None) => Ok(ProcessHeap::new()),
+    }
 }
 
 /// Whether a heap is open through this interface: 1 or 0.

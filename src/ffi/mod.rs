@@ -27,6 +27,8 @@ mod failure;
 mod open_heap;
 mod root_values;
 mod structs;
+#[cfg(test)]
+mod tests;
 mod text;
 
 pub use options::COptions;

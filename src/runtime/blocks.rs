@@ -55,6 +55,11 @@ fn opened() -> Result<&'static Process, BlockError> {
     process::get().filter(|process| process.opened.has_been()).ok_or(BlockError::NotOpen)
 }
 
+/// Where the process's heap lies, if it has been started: there it stays.
+pub(crate) fn base() -> Option<usize> {
+    process::get().map(|process| process.heap.arena().base())
+}
+
 /// Whether there are blocks to be had.
 pub(crate) fn is_opened() -> bool {
     opened().is_ok()

@@ -177,6 +177,7 @@ pub(crate) fn set_timer(microseconds: i64) {
 }
 
 /// Runs the tests that parents run, one after the other, and prints what `cargo test` would.
+#[allow(dead_code, reason = "not every test program uses all helpers")]
 pub(crate) fn run_all(tests: &[(&str, fn())]) {
     println!("\nrunning {} tests", tests.len());
     let wanted = std::env::args().nth(1).filter(|argument| !argument.starts_with('-'));
