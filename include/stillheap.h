@@ -44,7 +44,8 @@
  * No function may be called in a signal handler. Callbacks must not longjmp or throw.
  *
  * FORKS. A child made by fork after opening has the heap's memory, takes no snapshots, and keeps
- * the directory locked as long as it lives. exec ends that.
+ * the directory locked as long as it lives. exec ends that. If other threads were in this library
+ * at that moment, only blocks and scopes are sure to work in the child.
  *
  * ERRORS. Functions give one of the codes below, 0 for success; those that give memory give NULL
  * on failure, and stillheap_last_code says why. stillheap_last_error tells in a sentence what went
@@ -381,7 +382,8 @@ int stillheap_list_roots(stillheap_root_info *list, size_t room, size_t *count);
 int stillheap_snapshot(uint64_t *number);
 /* Waits until that snapshot is durable: from then on it survives a crash, and a power cut as far as
  * the disk keeps its promises. `still`, if not NULL, gets what it was like.
- * SNAPSHOT: it has failed. NOT_FOUND: this run has not taken it, or more than 1,024 since. */
+ * SNAPSHOT: it has failed; its number is given to the next one, which then holds this state or a
+ * later one. NOT_FOUND: this run has not taken it, or more than 1,024 since. */
 int stillheap_wait_durable(uint64_t number, stillheap_still *still);
 
 /* Fills `list` with the snapshots in the directory, oldest first; `count` gets how many. */

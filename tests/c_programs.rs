@@ -10,7 +10,7 @@ mod support;
 use c_support::{Library, declarations, declared, succeed};
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -88,6 +88,63 @@ fn a_heap_has_one_process() {
     succeed(Command::new(&program).arg("locked").arg(&heap));
     drop(holder.stdin.take());
     assert!(holder.wait().expect("its end").success());
+}
+
+#[test]
+fn failures_and_damage_are_told() {
+    let Some(library) = c_support::library() else { return };
+    let program = library.compile("tests/c/every_function.c");
+    let heap = library.file("heap");
+    let run = |part: &str| succeed(Command::new(&program).arg(part).arg(&heap));
+    run("full_disk");
+    let entries = std::fs::read_dir(&heap).expect("the heap").map(|entry| entry.expect("an entry"));
+    let is_segment = |path: &PathBuf| path.extension().is_some_and(|end| end == "full");
+    let mut segments: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(is_segment).collect();
+    segments.sort();
+    assert_eq!(segments.len(), 2);
+    flip_a_byte(&segments[1]);
+    run("one_damaged");
+    flip_a_byte(&segments[0]);
+    run("all_damaged");
+}
+
+/// In a page in the middle.
+fn flip_a_byte(path: &Path) {
+    let mut bytes = std::fs::read(path).expect("a file");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(path, bytes).expect("a file");
+}
+
+/// As the README installs it.
+#[test]
+fn the_package_file_leads_to_the_library() {
+    let Some(library) = c_support::library() else { return };
+    if !c_support::are_there(["pkg-config"]) {
+        return;
+    }
+    let prefix = library.file("prefix");
+    let project = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let package = project.join("include/stillheap.pc.in");
+    let package = std::fs::read_to_string(package).expect("the package file");
+    let folders = ["include", "lib", "lib/pkgconfig"].map(|folder| prefix.join(folder));
+    folders.iter().for_each(|folder| std::fs::create_dir_all(folder).expect("a folder"));
+    let text = package.replace("@prefix@", prefix.to_str().expect("a text"));
+    std::fs::write(folders[2].join("stillheap.pc"), text).expect("a file");
+    for header in ["stillheap.h", "stillheap.hpp"] {
+        let from = project.join("include").join(header);
+        std::fs::copy(from, folders[0].join(header)).expect("a copy");
+    }
+    std::fs::copy(file(&library, "so"), folders[1].join("libstillheap.so")).expect("a copy");
+    let mut ask = Command::new("pkg-config");
+    ask.env("PKG_CONFIG_PATH", &folders[2]).args(["--cflags", "--libs", "stillheap"]);
+    let program = library.file("notes");
+    let mut command = Command::new("cc");
+    command.arg(project.join("examples/c/notes.c")).arg("-o").arg(&program);
+    succeed(command.args(succeed(&mut ask).split_whitespace()));
+    let mut check = Command::new(&program);
+    check.env("LD_LIBRARY_PATH", &folders[1]).arg(library.file("heap")).arg("check");
+    assert_eq!(succeed(&mut check), "sound after 0 changes: 0 notes\n");
 }
 
 #[test]
@@ -183,6 +240,6 @@ fn number_after(line: &str, words: &str) -> Option<u64> {
     line.strip_prefix(words)?.split_whitespace().next()?.parse().ok()
 }
 
-fn file(library: &Library, extension: &str) -> std::path::PathBuf {
+fn file(library: &Library, extension: &str) -> PathBuf {
     library.folder.join("libstillheap").with_extension(extension)
 }

@@ -53,13 +53,12 @@ pub unsafe extern "C" fn stillheap_snapshot(number: *mut u64) -> c_int {
         // SAFETY: says the caller.
         unsafe { text::put(number, still.number()) };
         let mut taken = taken();
+        // Several who ask together get the same one; and a number that has failed is given again.
+        taken.retain(|known| known.number() != still.number());
         if taken.len() == KEPT {
             taken.pop_front();
         }
-        // Several who ask together get the same one.
-        if taken.back().is_none_or(|last| last.number() != still.number()) {
-            taken.push_back(still);
-        }
+        taken.push_back(still);
         Ok(())
     })
 }

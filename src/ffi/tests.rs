@@ -72,6 +72,8 @@ fn structs_have_the_same_fields() {
     assert!(code.contains(&format!("#define STILLHEAP_NAME_MAX {}\n", structs::NAME_MAX)));
     let version = env!("CARGO_PKG_VERSION");
     assert!(code.contains(&format!("#define STILLHEAP_VERSION \"{version}\"\n")));
+    let package = include_str!("../../include/stillheap.pc.in");
+    assert!(package.contains(&format!("\nVersion: {version}\n")));
 }
 
 fn in_c(name: &str, ty: &str) -> String {

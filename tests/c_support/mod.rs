@@ -25,7 +25,8 @@ pub(crate) fn library() -> Option<Library> {
     Some(Library { folder, programs: tempfile::tempdir().expect("a folder") })
 }
 
-fn are_there<const N: usize>(tools: [&str; N]) -> bool {
+/// Whether all of these can be run; if not, that is said.
+pub(crate) fn are_there<const N: usize>(tools: [&str; N]) -> bool {
     let is_there = |tool: &&str| {
         let version = Command::new(tool).arg("--version").output();
         version.is_ok_and(|output| output.status.success())
@@ -33,7 +34,7 @@ fn are_there<const N: usize>(tools: [&str; N]) -> bool {
     let missing = tools.iter().find(|tool| !is_there(tool));
     if let Some(tool) = missing {
         // Not by a macro, whose output the test harness keeps to itself.
-        let line = format!("NOT TESTED: to compile programs in C and C++ there is no `{tool}`\n");
+        let line = format!("NOT TESTED: programs in C and C++, for want of `{tool}`\n");
         std::io::stderr().write_all(line.as_bytes()).expect("standard error");
     }
     missing.is_none()
