@@ -254,7 +254,11 @@ int main(int argc, char **argv) {
         return usage();
     }
     const char *command = argv[2], *key = argc > 3 ? argv[3] : NULL;
-    must(stillheap_open(argv[1], NULL));
+    /* Snapshots come by themselves, too, whenever so many changes have been made. */
+    stillheap_options *options = must_have(stillheap_options_new());
+    must(stillheap_options_snapshot_every_ops(options, 90));
+    must(stillheap_open(argv[1], options));
+    stillheap_options_free(options);
     void *found;
     must(stillheap_root_open("notes", "notes 1", sizeof(struct notes), _Alignof(struct notes),
                              &found, NULL));

@@ -219,7 +219,9 @@ int check(const places &all) {
 }
 
 int run(int argc, char **argv) {
-    stillheap::heap heap(argv[1]);
+    // Snapshots come by themselves, too, whenever so many changes have been made.
+    stillheap::options often;
+    stillheap::heap heap(argv[1], often.set(stillheap_options_snapshot_every_ops, 90));
     stillheap::root<places> root("places", "places 1");
     const std::string command = argv[2];
     int status = 0;

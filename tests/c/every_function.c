@@ -348,13 +348,16 @@ static void *in_thread(void *argument) {
     return NULL;
 }
 
-/* More than there can be at a time: each gives back what it took. */
+/* They come and go, also while snapshots are taken. */
 static void threads(void) {
     for (int round = 0; round < 500; round++) {
         uint64_t *slots[4] = {NULL, NULL, NULL, NULL};
         pthread_t all[4];
         for (int at = 0; at < 4; at++) {
             EXPECT(pthread_create(&all[at], NULL, in_thread, &slots[at]) == 0);
+        }
+        if (round % 25 == 0) {
+            OK(stillheap_snapshot(NULL));
         }
         for (int at = 0; at < 4; at++) {
             EXPECT(pthread_join(all[at], NULL) == 0 && *slots[at] == 7);
