@@ -76,7 +76,7 @@ fn every_function_does_what_the_header_says() {
 #[test]
 fn a_heap_has_one_process() {
     let Some(library) = c_support::library() else { return };
-    let program = library.compile("tests/c/every_function.c");
+    let program = library.compile("tests/c/failures.c");
     let heap = library.file("heap");
     let mut holder = Command::new(&program);
     holder.arg("hold").arg(&heap).stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -93,7 +93,7 @@ fn a_heap_has_one_process() {
 #[test]
 fn failures_and_damage_are_told() {
     let Some(library) = c_support::library() else { return };
-    let program = library.compile("tests/c/every_function.c");
+    let program = library.compile("tests/c/failures.c");
     let heap = library.file("heap");
     let run = |part: &str| succeed(Command::new(&program).arg(part).arg(&heap));
     run("full_disk");

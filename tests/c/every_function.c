@@ -9,30 +9,14 @@
 #include <signal.h>
 #include <stdint.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "expect.h"
+#include "table.h"
 
-struct table {
-    uint64_t width;
-    char *text;
-    uint64_t *tracked;
-    struct table *self;
-};
-
-#define TABLE "table 1", sizeof(struct table), _Alignof(struct table)
 #define MIB ((size_t)1 << 20)
-
-static struct table *table_of(int is_new) {
-    void *found = NULL;
-    int made = -1;
-    OK(stillheap_root_open("table", TABLE, &found, &made));
-    EXPECT(made == is_new);
-    return found;
-}
 
 static void before_opening(const char *heap) {
     void *out;
@@ -93,18 +77,6 @@ static void null_arguments(void) {
     FAILS(STILLHEAP_INVALID, stillheap_get_stats(NULL));
     FAILS(STILLHEAP_INVALID, stillheap_get_restored(NULL));
     stillheap_options_free(NULL);
-}
-
-static int heard[16];
-
-static void on_event(const stillheap_event *event, void *user) {
-    EXPECT(user == heard && event->text[0] != 0 && event->kind > 0 && event->kind < 16);
-    EXPECT((event->kind == STILLHEAP_EVENT_DURABLE) == (event->still != NULL));
-    EXPECT(event->still == NULL || event->still->number == event->number);
-    FAILS(STILLHEAP_IN_CALLBACK, stillheap_snapshot(NULL));
-    FAILS(STILLHEAP_IN_CALLBACK, stillheap_close(NULL));
-    FAILS(STILLHEAP_IN_CALLBACK, stillheap_wait_durable(1, NULL));
-    __atomic_fetch_add(&heard[event->kind], 1, __ATOMIC_SEQ_CST);
 }
 
 static stillheap_options *all_options(void) {
@@ -498,88 +470,12 @@ static void fifth(const char *heap) {
     OK(stillheap_close(NULL));
 }
 
-static stillheap_options *listening(void) {
-    stillheap_options *options = stillheap_options_new();
-    OK(stillheap_options_on_event(options, on_event, heard));
-    OK(stillheap_options_increments(options, 0));
-    OK(stillheap_options_spare(options, 0));
-    return options;
-}
-
-static void set_width(uint64_t width) {
-    OK(stillheap_scope_enter());
-    struct table *table;
-    void *found;
-    OK(stillheap_root_open("table", TABLE, &found, NULL));
-    table = found;
-    table->width = width;
-    OK(stillheap_scope_leave());
-}
-
-/* A snapshot that cannot be written is told, and the next one can. Leaves two. */
-static void full_disk(const char *heap) {
-    stillheap_options *options = listening();
-    OK(stillheap_open(heap, options));
-    stillheap_options_free(options);
-    uint64_t number = 0;
-    set_width(1);
-    OK(stillheap_snapshot(&number));
-    OK(stillheap_wait_durable(number, NULL));
-    struct rlimit limit, small = {.rlim_cur = 8192};
-    EXPECT(getrlimit(RLIMIT_FSIZE, &limit) == 0 && signal(SIGXFSZ, SIG_IGN) != SIG_ERR);
-    small.rlim_max = limit.rlim_max;
-    EXPECT(setrlimit(RLIMIT_FSIZE, &small) == 0);
-    set_width(2);
-    int code = stillheap_snapshot(&number);
-    FAILS(STILLHEAP_SNAPSHOT, code == STILLHEAP_OK ? stillheap_wait_durable(number, NULL) : code);
-    stillheap_stats stats;
-    OK(stillheap_get_stats(&stats));
-    EXPECT(stats.has_failed);
-    EXPECT(setrlimit(RLIMIT_FSIZE, &limit) == 0);
-    OK(stillheap_snapshot(&number));
-    OK(stillheap_wait_durable(number, NULL));
-    OK(stillheap_close(NULL));
-    EXPECT(heard[STILLHEAP_EVENT_SNAPSHOT_FAILED] == 1 && heard[STILLHEAP_EVENT_DURABLE] == 2);
-}
-
-/* The newest of the two is damaged. */
-static void one_damaged(const char *heap) {
-    stillheap_options *options = listening();
-    OK(stillheap_open(heap, options));
-    stillheap_options_free(options);
-    stillheap_restored restored;
-    OK(stillheap_get_restored(&restored));
-    EXPECT(restored.skipped == 1 && heard[STILLHEAP_EVENT_SNAPSHOT_SKIPPED] == 1);
-    EXPECT(table_of(0)->width == 1);
-    OK(stillheap_verify(restored.number, NULL));
-    OK(stillheap_close(NULL));
-}
-
-static void all_damaged(const char *heap) {
-    FAILS(STILLHEAP_DAMAGED, stillheap_open(heap, NULL));
-}
-
-/* Has the heap open until its standard input ends. */
-static void hold(const char *heap) {
-    char byte;
-    OK(stillheap_open(heap, NULL));
-    printf("open\n");
-    fflush(stdout);
-    while (read(0, &byte, 1) > 0) {
-    }
-    OK(stillheap_close(NULL));
-}
-
-static void locked(const char *heap) { FAILS(STILLHEAP_LOCKED, stillheap_open(heap, NULL)); }
-
 int main(int argc, char **argv) {
     static const struct {
         const char *name;
         void (*run)(const char *heap);
     } parts[] = {{"first", first}, {"second", second}, {"third", third},   {"fourth", fourth},
-                 {"fifth", fifth}, {"hold", hold},     {"locked", locked},
-                 {"full_disk", full_disk},     {"one_damaged", one_damaged},
-                 {"all_damaged", all_damaged}};
+                 {"fifth", fifth}};
     EXPECT(argc == 3);
     for (size_t part = 0; part < sizeof parts / sizeof parts[0]; part++) {
         if (strcmp(parts[part].name, argv[1]) == 0) {

@@ -1,0 +1,104 @@
+/* Failures that come from outside: a disk that is full, damage, another process that has the heap.
+ *
+ *     failures PART HEAP
+ */
+#define _GNU_SOURCE
+#include <signal.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "expect.h"
+#include "table.h"
+
+static stillheap_options *listening(void) {
+    stillheap_options *options = stillheap_options_new();
+    OK(stillheap_options_on_event(options, on_event, heard));
+    OK(stillheap_options_increments(options, 0));
+    OK(stillheap_options_spare(options, 0));
+    return options;
+}
+
+static void set_width(uint64_t width) {
+    OK(stillheap_scope_enter());
+    struct table *table;
+    void *found;
+    OK(stillheap_root_open("table", TABLE, &found, NULL));
+    table = found;
+    table->width = width;
+    OK(stillheap_scope_leave());
+}
+
+/* A snapshot that cannot be written is told, and the next one can. Leaves two. */
+static void full_disk(const char *heap) {
+    stillheap_options *options = listening();
+    OK(stillheap_open(heap, options));
+    stillheap_options_free(options);
+    uint64_t number = 0;
+    set_width(1);
+    OK(stillheap_snapshot(&number));
+    OK(stillheap_wait_durable(number, NULL));
+    struct rlimit limit, small = {.rlim_cur = 8192};
+    EXPECT(getrlimit(RLIMIT_FSIZE, &limit) == 0 && signal(SIGXFSZ, SIG_IGN) != SIG_ERR);
+    small.rlim_max = limit.rlim_max;
+    EXPECT(setrlimit(RLIMIT_FSIZE, &small) == 0);
+    set_width(2);
+    int code = stillheap_snapshot(&number);
+    FAILS(STILLHEAP_SNAPSHOT, code == STILLHEAP_OK ? stillheap_wait_durable(number, NULL) : code);
+    stillheap_stats stats;
+    OK(stillheap_get_stats(&stats));
+    EXPECT(stats.has_failed);
+    EXPECT(setrlimit(RLIMIT_FSIZE, &limit) == 0);
+    OK(stillheap_snapshot(&number));
+    OK(stillheap_wait_durable(number, NULL));
+    OK(stillheap_close(NULL));
+    EXPECT(heard[STILLHEAP_EVENT_SNAPSHOT_FAILED] == 1 && heard[STILLHEAP_EVENT_DURABLE] == 2);
+}
+
+/* The newest of the two is damaged. */
+static void one_damaged(const char *heap) {
+    stillheap_options *options = listening();
+    OK(stillheap_open(heap, options));
+    stillheap_options_free(options);
+    stillheap_restored restored;
+    OK(stillheap_get_restored(&restored));
+    EXPECT(restored.skipped == 1 && heard[STILLHEAP_EVENT_SNAPSHOT_SKIPPED] == 1);
+    EXPECT(table_of(0)->width == 1);
+    OK(stillheap_verify(restored.number, NULL));
+    OK(stillheap_close(NULL));
+}
+
+static void all_damaged(const char *heap) {
+    FAILS(STILLHEAP_DAMAGED, stillheap_open(heap, NULL));
+}
+
+/* Has the heap open until its standard input ends. */
+static void hold(const char *heap) {
+    char byte;
+    OK(stillheap_open(heap, NULL));
+    printf("open\n");
+    fflush(stdout);
+    while (read(0, &byte, 1) > 0) {
+    }
+    OK(stillheap_close(NULL));
+}
+
+static void locked(const char *heap) { FAILS(STILLHEAP_LOCKED, stillheap_open(heap, NULL)); }
+
+int main(int argc, char **argv) {
+    static const struct {
+        const char *name;
+        void (*run)(const char *heap);
+    } parts[] = {{"full_disk", full_disk},
+                 {"one_damaged", one_damaged},
+                 {"all_damaged", all_damaged},
+                 {"hold", hold},
+                 {"locked", locked}};
+    EXPECT(argc == 3);
+    for (size_t part = 0; part < sizeof parts / sizeof parts[0]; part++) {
+        if (strcmp(parts[part].name, argv[1]) == 0) {
+            parts[part].run(argv[2]);
+            return 0;
+        }
+    }
+    return 2;
+}
