@@ -22,7 +22,7 @@
  * WHAT IS DURABLE. Blocks from stillheap_alloc and its kin, and nothing else: malloc stays the C
  * library's, and so do its blocks, all stacks, and static variables. In durable memory keep
  *   - numbers, characters, structs and arrays of them;
- *   - pointers to durable memory. They need no care.
+ *   - pointers to durable memory, as they are. They need no care.
  * Do not keep there, for a restart makes it invalid:
  *   - pointers to malloc's memory, to stacks, to static variables and to string literals;
  *   - pointers to functions, and C++ objects with virtual functions: the system loads the program
@@ -184,6 +184,8 @@ typedef struct stillheap_stats {
     uint64_t written;         /* bytes written to snapshots */
     uint64_t is_saving;       /* 1: a snapshot is being saved at this moment */
     uint64_t has_failed;      /* 1: the last snapshot failed */
+    uint64_t swept_blocks;    /* left behind by earlier runs, and freed by now */
+    uint64_t swept_bytes;
 } stillheap_stats;
 
 /* Bytes of a root's name, and of its tag, at most; a zero byte follows. */
@@ -244,6 +246,11 @@ int stillheap_options_increments(stillheap_options *options, int increments);
 int stillheap_options_compression(stillheap_options *options, int full, int increments);
 /* Verifies the directory over and over, so many bytes a second. 0: never (the default). */
 int stillheap_options_scrub(stillheap_options *options, uint64_t bytes);
+/* Whether what earlier runs left behind is freed (1, the default): blocks to which no root led in
+ * the snapshot that is restored, directly or through other blocks. It happens in the background.
+ * 0: it stays. Say so if the heap holds pointers in another form than as they are, at a multiple
+ * of 8 bytes: tagged in their high bits, as offsets, xor-ed, in packed structs. */
+int stillheap_options_sweep(stillheap_options *options, int sweep);
 
 /* How many bytes writers may copy aside while a snapshot is saved: at least 4 MiB; by default a
  * quarter of the heap, at least 64 MiB. When they are used up, writers wait. */
@@ -261,7 +268,9 @@ enum stillheap_event_kind {
     STILLHEAP_EVENT_COMPACTION_FAILED = 5, /* they could not be; it is tried again */
     STILLHEAP_EVENT_SNAPSHOT_DAMAGED = 6,  /* one in the directory is damaged, not the one in use */
     STILLHEAP_EVENT_DAMAGED = 7,           /* the one in use is: the process ends after the call */
-    STILLHEAP_EVENT_SLOW_FREEZES = 8       /* the system gives no huge pages: longer pauses */
+    STILLHEAP_EVENT_SLOW_FREEZES = 8,      /* the system gives no huge pages: longer pauses */
+    STILLHEAP_EVENT_SWEPT = 9,             /* what earlier runs had left behind has been freed */
+    STILLHEAP_EVENT_SWEEP_FAILED = 10      /* it could not be; the next run tries again */
 };
 typedef struct stillheap_event {
     int kind;
@@ -309,8 +318,8 @@ int stillheap_get_stats(stillheap_stats *stats);
 int stillheap_validate(void);
 
 /* ---- Blocks ----------------------------------------------------------------------------------
- * They last until they are freed, over all runs, whether a root leads to them or not: what a run
- * has neither freed nor tied to a root when it ends is lost room. A process that has opened no heap
+ * They last until they are freed, over all runs, if a root leads to them. What a run has neither
+ * freed nor tied to a root a later one frees (stillheap_options_sweep). A process with no heap open
  * gets NULL and STILLHEAP_NOT_OPEN. Blocks start at a multiple of 16. A size of 0 counts as 1. */
 
 void *stillheap_alloc(size_t size);

@@ -31,6 +31,10 @@ pub enum EventKind {
     Damaged = 7,
     /// The system gives no huge pages.
     SlowFreezes = 8,
+    /// What earlier runs had left behind has been freed.
+    Swept = 9,
+    /// It could not be.
+    SweepFailed = 10,
 }
 
 thread_local! {
@@ -86,5 +90,7 @@ fn kind_of(event: &Event) -> (EventKind, u64) {
         Event::SnapshotDamaged { number, .. } => (EventKind::SnapshotDamaged, *number),
         Event::Damaged { number, .. } => (EventKind::Damaged, *number),
         Event::SlowFreezes { .. } => (EventKind::SlowFreezes, 0),
+        Event::Swept(_) => (EventKind::Swept, 0),
+        Event::SweepFailed { .. } => (EventKind::SweepFailed, 0),
     }
 }

@@ -117,6 +117,8 @@ setters! {
     };
     /// How many bytes a second are verified in the background; 0: none.
     stillheap_options_scrub(bytes: u64) => |options, bytes| Ok(options.scrub(bytes));
+    /// Whether what earlier runs left behind is freed.
+    stillheap_options_sweep(sweep: c_int) => |options, sweep| Ok(options.sweep(sweep != 0));
     /// Whether writes to tracked memory that are not announced end the process.
     stillheap_options_check_tracked(check: c_int) =>
         |options, check| Ok(options.check_tracked(check != 0));

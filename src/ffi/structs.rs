@@ -158,6 +158,10 @@ c_struct! {
         is_saving: u64,
         /// 1: the last snapshot failed.
         has_failed: u64,
+        /// Blocks.
+        swept_blocks: u64,
+        /// Bytes.
+        swept_bytes: u64,
     }
 }
 
@@ -270,6 +274,8 @@ impl CStats {
             written: freezes.bytes,
             is_saving: is_saving.into(),
             has_failed: stats.last_error.is_some().into(),
+            swept_blocks: stats.swept.map_or(0, |swept| swept.freed.all().blocks),
+            swept_bytes: stats.swept.map_or(0, |swept| swept.freed.all().bytes),
         }
     }
 }

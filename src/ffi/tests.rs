@@ -43,6 +43,8 @@ fn codes_and_kinds_have_the_same_numbers() {
         ("SNAPSHOT_DAMAGED", EventKind::SnapshotDamaged),
         ("DAMAGED", EventKind::Damaged),
         ("SLOW_FREEZES", EventKind::SlowFreezes),
+        ("SWEPT", EventKind::Swept),
+        ("SWEEP_FAILED", EventKind::SweepFailed),
     ];
     let kinds = kinds.map(|(name, kind)| (format!("STILLHEAP_EVENT_{name}"), kind as i32));
     assert_eq!(enumeration(&code, "stillheap_event_kind"), kinds);

@@ -99,6 +99,7 @@ static stillheap_options *all_options(void) {
     OK(stillheap_options_compression(options, 0, -1));
     FAILS(STILLHEAP_INVALID, stillheap_options_compression(options, 0, -2));
     OK(stillheap_options_scrub(options, 1 << 20));
+    OK(stillheap_options_sweep(options, 1));
     OK(stillheap_options_stage_bytes(options, 64 << 20));
     OK(stillheap_options_check_tracked(options, 1));
     OK(stillheap_options_on_event(options, on_event, heard));
