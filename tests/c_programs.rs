@@ -212,15 +212,15 @@ fn survives_kills(program: &Path, heap: &Path) {
         let mut stress = Command::new(program);
         stress.arg(heap).arg("stress").stdout(Stdio::piped());
         let mut child = stress.spawn().expect("a process");
-        let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
-        // Some moment after it has got somewhere.
-        let first = lines.next().expect("a report").expect("text");
+        let lines = BufReader::new(child.stdout.take().expect("its output")).lines();
+        // Some moment after it has got further than the one before.
+        let mut reports = lines.map_while(Result::ok);
+        let mut numbers = reports.by_ref().filter_map(|line| number_after(&line, "durable "));
+        let first = numbers.find(|&number| number > durable).expect("a report");
         std::thread::sleep(moment());
         child.kill().expect("the process lives");
         child.wait().expect("its end");
-        let reports = std::iter::once(first).chain(lines.map_while(Result::ok));
-        let numbers = reports.filter_map(|line| number_after(&line, "durable "));
-        durable = numbers.max().expect("a report").max(durable);
+        durable = numbers.max().map_or(first, |last| last.max(first));
         let said = succeed(Command::new(program).arg(heap).arg("check"));
         let found = number_after(&said, "sound after ").expect("a sound state");
         assert!(found >= durable, "life {life}: {found} is older than {durable}, durable before");

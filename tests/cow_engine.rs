@@ -21,7 +21,7 @@ fn arena() -> (Arena, Space) {
 
 /// A large block of `chunks` chunks.
 fn block(arena: &Arena, space: &mut Space, purpose: Purpose, chunks: u32) -> PageIndex {
-    space.take_large(arena, purpose, chunks * PAGES_PER_CHUNK, 8).expect("room")
+    space.take_large(arena, purpose, chunks * PAGES_PER_CHUNK, 8).expect("room").0
 }
 
 fn byte(arena: &Arena, page: PageIndex) -> *mut u8 {
@@ -143,10 +143,12 @@ fn freed_memory_is_kept_for_the_snapshot() {
     window.take_staged().into_iter().for_each(|staged| window.stage().give(staged));
     drop(window);
     space.reclaim(&arena);
-    let again = block(&arena, &mut space, Purpose::Scoped, 1);
+    let (again, zeroed) =
+        space.take_large(&arena, Purpose::Scoped, PAGES_PER_CHUNK, 8).expect("room");
     assert_eq!(again, page, "the lowest free chunk");
     // SAFETY: a block's first byte.
-    assert_eq!(unsafe { byte(&arena, again).read() }, 0, "given back to the system in between");
+    let byte = unsafe { byte(&arena, again).read() };
+    assert_eq!((byte, zeroed), (7, false), "kept for what comes next");
 }
 
 /// A whole span that is freed in a window.

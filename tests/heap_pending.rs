@@ -5,7 +5,7 @@
 
 mod heap_support;
 
-use heap_support::{commit, free, heap_at, open, own_base, restore_as, take};
+use heap_support::{commit, detach, free, heap_at, open, own_base, restore_as, take};
 use std::sync::Barrier;
 use std::thread;
 use stillheap::arena::Arena;
@@ -41,6 +41,7 @@ fn saved() -> (tempfile::TempDir, usize, Vec<(usize, usize)>) {
     }
     free_ones.into_iter().for_each(|block| free(&heap, lane, block).unwrap());
     let folder = tempfile::tempdir().unwrap();
+    detach(&heap, lane);
     commit(&open(&folder, &heap).unwrap(), &heap, 1, 2);
     (folder, heap.arena().base(), blocks)
 }

@@ -39,7 +39,7 @@ impl World {
         let mut world = Self { arena, space, blocks, dir, store };
         for block in 0..BLOCKS {
             let page = world.space.take_large(&world.arena, Purpose::Scoped, PAGES_PER_CHUNK, 8);
-            world.blocks.push(page.expect("room"));
+            world.blocks.push(page.expect("room").0);
             world.put(block, block as u64 + 1);
         }
         world

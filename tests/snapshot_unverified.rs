@@ -29,7 +29,8 @@ impl World {
         space.claim_first_cell(&arena).expect("memory");
         arena.cow().engage();
         let dir = SimDir::new();
-        let block = space.take_large(&arena, Purpose::Scoped, PAGES_PER_CHUNK, 8).expect("room");
+        let (block, _) =
+            space.take_large(&arena, Purpose::Scoped, PAGES_PER_CHUNK, 8).expect("room");
         let store = open(&arena, &dir, policy, true);
         let mut world = Self { arena, space, block, dir, store, time: 0 };
         world.snapshot(Saves::All);

@@ -9,7 +9,7 @@ mod heap_support;
 #[path = "random_support/mod.rs"]
 mod random_support;
 
-use heap_support::{commit, heap_at, open, own_base};
+use heap_support::{commit, detach, heap_at, open, own_base};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ptr::NonNull;
 use stillheap::arena::Purpose;
@@ -174,6 +174,8 @@ fn round(seed: u64) {
     let outside = 0x7fff_0000_1238;
     put(&blocks[roots[0]], blocks[roots[0]].len - 8, outside);
     let expected = model(&with_words(&blocks, &freed), &roots, &freed);
+    detach(&heap, lane);
+    detach(&heap, other);
     commit(&store, &heap, 1, 0);
     drop(store);
     check(&folder, &heap, &blocks, &freed, &expected, (roots[0], outside));

@@ -172,7 +172,7 @@ impl Arena {
     /// What the system says.
     pub(crate) fn prepare_to_adopt(&self, first: CellIndex, count: u32) -> Result<(), CellDamage> {
         let refused = |source| CellDamage::Memory { cell: first.0, source };
-        self.side.commit_notes(first, count).map_err(refused)
+        self.side.commit_cells(first, count).map_err(refused)
     }
 
     /// Puts a cell's tables in their place, from its first chunk, where an image has been mapped.

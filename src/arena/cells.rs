@@ -117,7 +117,7 @@ impl Arena {
         // SAFETY: the first cell's tables, which nobody refers to.
         unsafe { map::commit(self.tables_address(first), CHUNK_SIZE)? };
         self.cow().commit_cells(first, count, self.kind_of_cell(first))?;
-        self.side.commit_notes(first, count)
+        self.side.commit_cells(first, count)
     }
 
     /// Sets the states of a cell, or of a span.

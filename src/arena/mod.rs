@@ -23,6 +23,7 @@ mod reserve;
 mod saved;
 mod side;
 mod space;
+mod stale;
 
 pub use adopt::{Adoption, CellDamage};
 pub use layout::{
@@ -31,5 +32,5 @@ pub use layout::{
 };
 pub use reserve::{Arena, ArenaConfig, ReserveError};
 pub use saved::{FrozenEntry, TablePage, first_table_page, frozen_span, later_table_pages};
-pub use side::SlabNote;
+pub use side::{SlabNote, WORDS_PER_PAGE};
 pub use space::Space;

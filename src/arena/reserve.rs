@@ -3,7 +3,7 @@
 
 use crate::arena::layout::{CellHeader, SLOT_SIZE, Slot};
 use crate::arena::side::{HEAD, LOST, PENDING, PLAIN, Side, SlabNote, UNUSED};
-use crate::base::sync::{AtomicU64, Ordering};
+use crate::base::sync::{AtomicU32, AtomicU64, Ordering};
 use crate::base::{
     CELL_SIZE, CHUNK_SIZE, CHUNKS_PER_CELL, CellIndex, ChunkIndex, PAGE_SIZE, PageIndex, SLOT_PAGES,
 };
@@ -137,7 +137,7 @@ impl Arena {
         })?;
         let refused = |source| ReserveError::Refused { len, source };
         let config = ArenaConfig { base: range.start(), ..config };
-        let side = Side::new(config.cells()).map_err(refused)?;
+        let side = Side::new(config.cells(), config.main_cells).map_err(refused)?;
         let tables = Reservation::anywhere(config.cells() as usize * CHUNK_SIZE, CHUNK_SIZE)
             .map_err(refused)?;
         let cow = Engine::new(range.start(), config.cells(), tables.start()).map_err(refused)?;
@@ -347,6 +347,36 @@ impl Arena {
     #[must_use]
     pub fn note_of_past_slab(&self, page: PageIndex) -> &SlabNote {
         self.side.past_note(page)
+    }
+
+    /// The tag of a page, which may be any of the arena's: the heap says what it means. 0: it is in
+    /// no slab, or in one that says nothing else.
+    #[inline]
+    #[must_use]
+    pub fn tag(&self, page: PageIndex) -> &AtomicU32 {
+        self.side.tag(page)
+    }
+
+    /// Words of the taken map of a slab that begins at `page`: which of its blocks are in use.
+    #[inline]
+    #[must_use]
+    pub fn taken(&self, page: PageIndex, count: usize) -> &[AtomicU64] {
+        self.side.taken(page, count)
+    }
+
+    /// The same of the remote map: which were freed by others than the slab's owner, and not merged
+    /// yet.
+    #[inline]
+    #[must_use]
+    pub fn remote(&self, page: PageIndex, count: usize) -> &[AtomicU64] {
+        self.side.remote(page, count)
+    }
+
+    /// Where the tags of all pages, the taken and the remote map begin: of a page's tag the place
+    /// is its number, of its words [`WORDS_PER_PAGE`](crate::arena::WORDS_PER_PAGE) times that.
+    #[must_use]
+    pub fn flat_tables(&self) -> [usize; 3] {
+        self.side.flat()
     }
 
     /// The cells of the main space.

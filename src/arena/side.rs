@@ -1,16 +1,18 @@
 //! The side table: what is known of cells, chunks and pages without being part of the image.
 //!
 //! ```text
-//! | cell states | free chunks | roomy chunks x3 | deferred chunks | hints | slab notes |
+//! | cell states | free chunks | roomy chunks x3 | deferred and stale chunks | hints |
+//! | slab tags | taken maps | remote maps | slab notes |
 //! ```
-//! It lies outside the arena, in a reservation of its own. The tables are committed at once;
-//! of the slab notes, a cell's part when the cell is claimed.
+//! It lies outside the arena, in a reservation of its own. The tables of the first line are
+//! committed at once; of the others a cell's part when the cell is claimed. Tags of any page can
+//! be read, so that an address can be looked up before anything is known of it.
 #![allow(unsafe_code, reason = "the tables lie in mapped memory, reached by pointers")]
 
-use crate::arena::layout::Purpose;
+use crate::arena::layout::{LIVE_WORDS_PER_PAGE, Purpose};
 use crate::base::sync::{AtomicU32, AtomicU64, Ordering};
 use crate::base::{CHUNKS_PER_CELL, CellIndex, ChunkIndex, LayeredBitmap, PAGE_SIZE, PageIndex};
-use crate::os::map::{self, Reservation};
+use crate::os::map::{self, Protection, Reservation};
 use std::io;
 use std::mem::size_of;
 use std::ptr;
@@ -19,25 +21,34 @@ use std::slice;
 /// What the allocator keeps for a slab while the process lives, at the slab's first page.
 #[repr(C, align(32))]
 pub struct SlabNote {
-    /// The lane that owns the slab; 0: the heap itself.
-    pub owner: AtomicU32,
+    /// Not 0 while somebody brings the live map up to the taken map, or takes a word of it.
+    pub busy: AtomicU32,
     /// Not 0 while the slab stands on a list of slabs with remote frees.
     pub ripe: AtomicU32,
     /// The next slab on that list, plus one.
     pub next_ripe: AtomicU32,
-    /// Blocks in use, remote frees not yet merged included.
-    pub used: AtomicU32,
+    /// Not 0 while the slab stands in a list of its lane's without a block in use.
+    pub spare: AtomicU32,
     /// The next slab in its owner's list, plus one.
     pub next: AtomicU32,
     /// The one before it, plus one.
     pub previous: AtomicU32,
     /// Which list it stands in.
     pub list: AtomicU32,
-    /// Size class, and whether scoped: `class << 1 | scoped`.
-    pub kind: AtomicU32,
+    /// Which word of its taken map its lane takes blocks from, plus one.
+    pub claimed: AtomicU32,
 }
 
+/// Words of the taken map, and of the remote map, for each page: as in the live map, the bits of a
+/// slab's blocks begin at its first page's.
+pub const WORDS_PER_PAGE: usize = LIVE_WORDS_PER_PAGE;
+
 static_assertions::const_assert_eq!(size_of::<SlabNote>(), 32);
+
+const PAGES: usize = crate::base::PAGES_PER_CELL as usize;
+const TAGS_PER_CELL: usize = PAGES * size_of::<AtomicU32>();
+const MAP_PER_CELL: usize = PAGES * WORDS_PER_PAGE * size_of::<AtomicU64>();
+const NOTES_PER_CELL: usize = PAGES * size_of::<SlabNote>();
 
 /// A cell's state in the side table; from `BODY` on: cells back to the span's head, plus 2.
 pub(super) const UNUSED: u32 = 0;
@@ -54,12 +65,17 @@ pub(super) struct Side {
     free_chunks: usize,
     roomy: [usize; 3],
     deferred: usize,
+    stale: usize,
     hints: usize,
+    tags: usize,
+    taken: usize,
+    remote: usize,
     notes: usize,
 }
 
 impl Side {
-    pub(super) fn new(cells: u32) -> io::Result<Self> {
+    /// Of the arena's cells the first `main` are those in which heaps come to lie.
+    pub(super) fn new(cells: u32, main: u32) -> io::Result<Self> {
         let chunks = cells * CHUNKS_PER_CELL;
         let bitmap = LayeredBitmap::words_needed(chunks) * size_of::<AtomicU64>();
         let mut end = 0;
@@ -72,15 +88,70 @@ impl Side {
         let free_chunks = place(bitmap);
         let roomy = [place(bitmap), place(bitmap), place(bitmap)];
         let deferred = place(bitmap);
+        let stale = place(bitmap);
         let hints = place(chunks as usize * size_of::<AtomicU32>());
-        let notes = place(0);
-        let len = notes + cells as usize * Self::notes_per_cell();
-        let memory = Reservation::anywhere(len, PAGE_SIZE)?;
-        // SAFETY: the tables' part of the reservation just made.
-        unsafe { map::commit(memory.start(), notes)? };
-        // All of a cell's notes are in use when its chunks are.
-        map::advise_huge(memory.start() + notes, len - notes, true);
-        Ok(Self { memory, cells, free_chunks, roomy, deferred, hints, notes })
+        let all = |per_cell: usize| cells as usize * per_cell;
+        let tags = place(all(TAGS_PER_CELL));
+        let [taken, remote, notes] =
+            [MAP_PER_CELL, MAP_PER_CELL, NOTES_PER_CELL].map(|per_cell| place(all(per_cell)));
+        let memory = Reservation::anywhere(end, PAGE_SIZE)?;
+        let start = memory.start();
+        // SAFETY: a part of the reservation just made.
+        unsafe { map::commit(start, tags)? };
+        // SAFETY: as above.
+        unsafe { map::protect(start + tags, taken - tags, Protection::ReadOnly)? };
+        // Heaps have cells side by side, all of whose pages are in use. Who has opened none has
+        // few, in the boot space, and starts the faster without.
+        for (at, per_cell) in [(taken, MAP_PER_CELL), (notes, NOTES_PER_CELL)] {
+            map::advise_huge(start + at, main as usize * per_cell, true);
+        }
+        Ok(Self {
+            memory,
+            cells,
+            free_chunks,
+            roomy,
+            deferred,
+            stale,
+            hints,
+            tags,
+            taken,
+            remote,
+            notes,
+        })
+    }
+
+    /// Where the tags of all pages begin, then the taken and the remote map.
+    pub(super) fn flat(&self) -> [usize; 3] {
+        [self.tags, self.taken, self.remote].map(|at| self.memory.start() + at)
+    }
+
+    /// The tag of a page.
+    #[inline]
+    pub(super) fn tag(&self, page: PageIndex) -> &AtomicU32 {
+        debug_assert!(page.0 / crate::base::PAGES_PER_CELL < self.cells);
+        let at = self.at::<AtomicU32>(self.tags).wrapping_add(page.0 as usize);
+        // SAFETY: all tags can be read; who writes knows that the page's cell is live.
+        unsafe { &*at }
+    }
+
+    /// Words of the taken map from a page's first on.
+    #[inline]
+    pub(super) fn taken(&self, page: PageIndex, count: usize) -> &[AtomicU64] {
+        self.map_words(self.taken, page, count)
+    }
+
+    /// The same of the remote map.
+    #[inline]
+    pub(super) fn remote(&self, page: PageIndex, count: usize) -> &[AtomicU64] {
+        self.map_words(self.remote, page, count)
+    }
+
+    #[inline]
+    fn map_words(&self, map: usize, page: PageIndex, count: usize) -> &[AtomicU64] {
+        let first = self.at::<AtomicU64>(map).wrapping_add(page.0 as usize * WORDS_PER_PAGE);
+        // SAFETY: the words of a slab's blocks, which lies in a cell that has been live, and does
+        // not leave it; they are committed from its first claim on.
+        unsafe { slice::from_raw_parts(first, count) }
     }
 
     pub(super) fn cell_states(&self) -> &[AtomicU32] {
@@ -102,6 +173,11 @@ impl Side {
     /// a cell's first chunk stands for the cell.
     pub(super) fn deferred(&self) -> LayeredBitmap<'_> {
         self.bitmap(self.deferred)
+    }
+
+    /// Free chunks that have their memory still, with what was in it last.
+    pub(super) fn stale(&self) -> LayeredBitmap<'_> {
+        self.bitmap(self.stale)
     }
 
     /// The shortest run of pages that a search in the chunk did not find since the last free.
@@ -127,15 +203,19 @@ impl Side {
         unsafe { &*at }
     }
 
-    /// Commits the notes of consecutive cells that are about to go live.
-    pub(super) fn commit_notes(&self, first: CellIndex, count: u32) -> io::Result<()> {
-        let start = self.memory.start() + self.notes + first.0 as usize * Self::notes_per_cell();
-        // SAFETY: the cells' part of the notes, which lies in the reservation.
-        unsafe { map::commit(start, count as usize * Self::notes_per_cell()) }
-    }
-
-    const fn notes_per_cell() -> usize {
-        crate::base::PAGES_PER_CELL as usize * size_of::<SlabNote>()
+    /// Commits what consecutive cells that are about to go live have of tags, maps and notes.
+    pub(super) fn commit_cells(&self, first: CellIndex, count: u32) -> io::Result<()> {
+        for (at, per_cell) in [
+            (self.tags, TAGS_PER_CELL),
+            (self.taken, MAP_PER_CELL),
+            (self.remote, MAP_PER_CELL),
+            (self.notes, NOTES_PER_CELL),
+        ] {
+            let start = self.memory.start() + at + first.0 as usize * per_cell;
+            // SAFETY: the cells' part of a table, which lies in the reservation.
+            unsafe { map::commit(start, count as usize * per_cell)? };
+        }
+        Ok(())
     }
 
     fn chunks(&self) -> u32 {

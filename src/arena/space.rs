@@ -4,7 +4,8 @@
 //! behind its lock. Low addresses come first, so that heaps stay dense.
 
 use crate::arena::Arena;
-use crate::arena::layout::{ChunkKind, PageEntry, PageTag, Purpose};
+use crate::arena::layout::{CellHeader, ChunkKind, PageEntry, PageTag, Purpose};
+use crate::arena::stale::Stale;
 use crate::base::sync::Ordering::Relaxed;
 use crate::base::{
     self, CELL_SIZE, CHUNK_SIZE, CHUNKS_PER_CELL, CellIndex, ChunkIndex, PAGE_SIZE,
@@ -20,13 +21,14 @@ pub struct Space {
     in_main: bool,
     /// State of the generator that picks boot cells.
     pub(super) random: u64,
+    pub(super) stale: Stale,
 }
 
 impl Space {
     /// A space that takes new memory from the boot space, at places picked by `seed`.
     #[must_use]
     pub fn booting(seed: u64) -> Self {
-        Self { in_main: false, random: seed }
+        Self { in_main: false, random: seed, stale: Stale::default() }
     }
 
     /// From now on new memory comes from the main space.
@@ -68,43 +70,53 @@ impl Space {
         Some(chunk)
     }
 
-    fn make_paged(&mut self, arena: &Arena, chunk: ChunkIndex, purpose: Purpose) {
-        arena.hand_out(chunk);
+    fn make_paged(&mut self, arena: &Arena, chunk: ChunkIndex, purpose: Purpose) -> bool {
+        let zeroed = self.take_free(arena, chunk);
         arena.set_kind(chunk, ChunkKind::Paged, purpose);
-        arena.side.free_chunks().clear(chunk.0);
         arena.side.roomy(purpose).set(chunk.0);
         arena.side.hint(chunk).store(u32::MAX, Relaxed);
+        zeroed
     }
 
-    /// A block of `pages` pages (at least a chunk's), its first byte at a multiple of `align`.
-    /// Its memory reads as zero. `None`: out of capacity.
+    /// Takes a free chunk. Gives whether its memory reads as zero.
+    fn take_free(&mut self, arena: &Arena, chunk: ChunkIndex) -> bool {
+        arena.side.free_chunks().clear(chunk.0);
+        // The last snapshot leaves the cell out if it had no chunk in use then.
+        arena.announce_header(chunk.cell(), 0, size_of::<CellHeader>());
+        arena.hand_out(chunk);
+        !self.stale.take(arena, chunk)
+    }
+
+    /// A block of `pages` pages (at least a chunk's), its first byte at a multiple of `align`, and
+    /// whether its memory reads as zero. `None`: out of capacity.
     pub fn take_large(
         &mut self,
         arena: &Arena,
         purpose: Purpose,
         pages: u32,
         align: usize,
-    ) -> Option<PageIndex> {
+    ) -> Option<(PageIndex, bool)> {
         let chunks = pages.div_ceil(PAGES_PER_CHUNK);
         if chunks >= CHUNKS_PER_CELL || align > CHUNK_SIZE {
-            return self.take_span(arena, purpose, pages, align);
+            return Some((self.take_span(arena, purpose, pages, align)?, true));
         }
         let head = self.find_free_chunks(arena, purpose.kind(), chunks)?;
-        for chunk in (head.0..head.0 + chunks).map(ChunkIndex) {
-            arena.side.free_chunks().clear(chunk.0);
-            arena.hand_out(chunk);
+        let tail = pages % PAGES_PER_CHUNK;
+        let whole = chunks - u32::from(tail > 0);
+        let mut zeroed = true;
+        for chunk in (head.0..head.0 + whole).map(ChunkIndex) {
+            zeroed &= self.take_free(arena, chunk);
         }
         arena.write_large(head, pages, 0, purpose);
-        let tail = pages % PAGES_PER_CHUNK;
         if tail > 0 {
-            let last = ChunkIndex(head.0 + chunks - 1);
-            self.make_paged(arena, last, purpose);
+            let last = ChunkIndex(head.0 + whole);
+            zeroed &= self.make_paged(arena, last, purpose);
             arena.mark_pages(last.first_page(), tail, |_| PageEntry {
                 tag: PageTag::LargeTail,
                 ..PageEntry::NONE
             });
         }
-        Some(head.first_page())
+        Some((head.first_page(), zeroed))
     }
 
     /// A large block in cells of its own.
@@ -180,8 +192,8 @@ impl Space {
         Some(ChunkIndex(cell.first_chunk().0 + 1))
     }
 
-    /// Frees a chunk: its entry becomes zero, its memory goes back to the system, at once or at
-    /// the end of the window in which it has still to be saved.
+    /// Frees a chunk: its entry becomes zero. Its memory is kept for what comes next, or goes back
+    /// to the system; at the end of the window, if it has still to be saved.
     pub(super) fn free_chunk(&mut self, arena: &Arena, chunk: ChunkIndex) {
         if let Some(kind) = arena.purpose(chunk) {
             arena.side.roomy(kind).clear(chunk.0);
@@ -190,17 +202,43 @@ impl Space {
         if arena.cow().must_keep(chunk) {
             arena.side.deferred().set(chunk.0);
         } else {
-            arena.drop_memory(chunk);
-            arena.side.free_chunks().set(chunk.0);
+            self.put_free(arena, chunk);
         }
+    }
+
+    fn put_free(&mut self, arena: &Arena, chunk: ChunkIndex) {
+        if !self.stale.keep(arena, chunk) {
+            arena.drop_memory(chunk);
+        }
+        arena.side.free_chunks().set(chunk.0);
+        self.decay(arena);
+    }
+
+    /// Gives the system back what was kept of free memory, and was not wanted for a second: to be
+    /// called now and then.
+    pub fn decay(&mut self, arena: &Arena) {
+        if !self.stale.is_due() {
+            return;
+        }
+        for chunk in self.stale.unwanted(arena) {
+            arena.drop_memory(chunk);
+            self.release_if_empty(arena, chunk.cell());
+        }
+    }
+
+    /// Whether free memory is kept.
+    #[must_use]
+    pub fn has_stale(&self) -> bool {
+        self.stale.count() > 0
     }
 
     /// Gives up a cell without a used chunk, unless it is the first one (it holds the
     /// superblock) or belongs to a heap that still boots.
     pub(super) fn release_if_empty(&mut self, arena: &Arena, cell: CellIndex) {
         let first = cell.0 == 0 || !self.in_main && !arena.main_cells().contains(&cell.0);
-        let free = arena.side.free_chunks();
-        if !first && Arena::data_chunks(cell).all(|chunk| free.get(chunk.0)) {
+        let (free, stale) = (arena.side.free_chunks(), arena.side.stale());
+        let is_unused = |chunk: ChunkIndex| free.get(chunk.0) && !stale.get(chunk.0);
+        if !first && Arena::data_chunks(cell).all(is_unused) {
             self.release_unless_kept(arena, cell);
         }
     }
@@ -223,8 +261,7 @@ impl Space {
             arena.side.deferred().clear(chunk.0);
             let cell = chunk.cell();
             if chunk.within_cell() > 0 {
-                arena.drop_memory(chunk);
-                arena.side.free_chunks().set(chunk.0);
+                self.put_free(arena, chunk);
                 self.release_if_empty(arena, cell);
             } else if arena.span_cells(cell) > 1 {
                 self.release_cells(arena, cell);

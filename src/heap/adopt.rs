@@ -4,15 +4,11 @@
 #![allow(unsafe_code, reason = "relies on the caller for the memory of the cells")]
 
 use crate::arena::{Adoption, Arena, ChunkKind, Purpose};
-use crate::base::sync::Ordering::Relaxed;
-use crate::base::{CHUNKS_PER_CELL, CellIndex, ChunkIndex, PageIndex};
-use crate::heap::check::{Counts, Damage};
+use crate::base::{CHUNKS_PER_CELL, CellIndex, ChunkIndex};
+use crate::heap::check::Damage;
 use crate::heap::facade::Shared;
 use crate::heap::{Heap, slab};
 use std::io;
-
-/// In a note, from the check of a slab until it is entered: blocks of it were freed by others.
-const UNMERGED: u32 = 1 << 31;
 
 /// Consecutive cells that the caller has mapped from an image.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -162,6 +158,7 @@ impl Heap {
                 let span = self.arena.adopt_cell(cell, end - cell.0, adoption(run))?;
                 if !self.arena.is_pending(cell) {
                     self.check_chunks(cell)?;
+                    self.build_maps(cell);
                 }
                 cell = CellIndex(cell.0 + span);
             }
@@ -169,14 +166,19 @@ impl Heap {
         Ok(())
     }
 
-    /// Checks what the heap keeps for a cell's chunks, and notes what it has counted, until the
-    /// slabs are entered.
+    /// Checks what the heap keeps for a cell's chunks.
     pub(super) fn check_chunks(&self, cell: CellIndex) -> Result<(), Damage> {
-        let note = |page: PageIndex, counts: Counts| {
-            let unmerged = if counts.has_remote { UNMERGED } else { 0 };
-            self.arena.note(page).used.store(counts.used | unmerged, Relaxed);
-        };
-        Arena::data_chunks(cell).try_for_each(|chunk| self.check_chunk(chunk, note))
+        Arena::data_chunks(cell).try_for_each(|chunk| self.check_chunk(chunk))
+    }
+
+    /// Builds the maps outside the arena of the slabs of a checked cell, which is live by now.
+    pub(super) fn build_maps(&self, cell: CellIndex) {
+        for chunk in Arena::data_chunks(cell) {
+            let scoped = self.arena.purpose(chunk) == Some(Purpose::Scoped);
+            self.for_slabs(chunk, |page, class| {
+                slab::enter(&self.arena, page, slab::kind_number(usize::from(class), scoped));
+            });
+        }
     }
 
     fn check_first_cell(&self) -> Result<(), Damage> {
@@ -205,7 +207,7 @@ impl Heap {
         }
     }
 
-    /// Builds what the heap keeps outside the arena for a checked cell.
+    /// Makes the slabs of a checked cell, whose maps have been built, the heap's.
     pub(super) fn enter_cell(&self, shared: &mut Shared, cell: CellIndex) {
         if self.arena.cell_header(cell).is_none() {
             return;
@@ -216,17 +218,8 @@ impl Heap {
             if self.arena.kind(chunk) != Some(ChunkKind::Paged) {
                 continue;
             }
-            let scoped = self.arena.purpose(chunk) == Some(Purpose::Scoped);
-            self.for_slabs(chunk, |page, class| {
-                let note = self.arena.note(page);
-                let kind = slab::kind_number(usize::from(class), scoped);
-                note.kind.store(u32::try_from(kind).unwrap_or(0), Relaxed);
-                let counted = note.used.load(Relaxed);
-                note.used.store(counted & !UNMERGED, Relaxed);
-                note.owner.store(0, Relaxed);
-                if counted & UNMERGED != 0 {
-                    slab::merge(&self.arena, page);
-                }
+            self.for_slabs(chunk, |page, _| {
+                slab::forget_remote(&self.arena, page);
                 self.enter_list(shared, page);
             });
         }

@@ -1,16 +1,21 @@
 //! Finding memory for a block.
 #![allow(unsafe_code, reason = "works on the calling thread's half of its lane")]
 
-use crate::arena::{PageEntry, PageTag, Purpose, Slot};
+use crate::arena::{PageEntry, PageTag, Purpose};
 use crate::base::PageIndex;
 use crate::base::RipeList;
 use crate::base::sync::Ordering::Relaxed;
-use crate::heap::classes;
-use crate::heap::lane::{Active, Lane, Local};
-use crate::heap::lists::{ListName, kind_of};
-use crate::heap::slab;
+use crate::heap::classes::{self, Class};
+use crate::heap::lane::{Lane, Local};
+use crate::heap::lists::{ListName, list_of};
+use crate::heap::slab::{self, Maps};
+use crate::heap::tag::Tag;
 use crate::heap::{BadFree, Heap};
-use std::ptr::{self, NonNull};
+use std::ptr::NonNull;
+
+/// Pages of empty slabs that a lane keeps for what comes next: 1 MiB. Of each kind it keeps one
+/// beyond that, if it has no other with free blocks.
+const SPARE_PAGES: u32 = 256;
 
 /// A new block.
 #[derive(Clone, Copy, Debug)]
@@ -26,8 +31,7 @@ impl Heap {
     /// blocks start at a page and fill whole pages. `None`: out of capacity.
     ///
     /// # Safety
-    /// The calling thread holds the lane.
-    #[inline]
+    /// The calling thread holds the lane, and is behind the gate.
     pub unsafe fn allocate(
         &self,
         lane: &Lane,
@@ -35,82 +39,69 @@ impl Heap {
         align: usize,
         purpose: Purpose,
     ) -> Option<Allocation> {
-        match classes::class_for(size, align) {
-            Some(class) if purpose != Purpose::Tracked => {
-                let kind = slab::kind_number(class, purpose == Purpose::Scoped);
-                // SAFETY: passed on from the caller.
-                unsafe { self.allocate_small(lane, kind) }
+        let class = classes::class_for(size, align).filter(|_| purpose != Purpose::Tracked);
+        let Some(class) = class else { return self.allocate_run(size, align, purpose) };
+        let kind = slab::kind_number(class, purpose == Purpose::Scoped);
+        let mut block = lane.take(kind);
+        if block.is_none() {
+            // SAFETY: says the caller; the reference ends with this statement.
+            self.refill(lane, unsafe { lane.local() }, kind)?;
+            block = lane.take(kind);
+        }
+        Some(Allocation { block: block?, zeroed: false })
+    }
+
+    /// The lane has no block of that kind at hand: gets it some.
+    fn refill(&self, lane: &Lane, local: &mut Local, kind: usize) -> Option<()> {
+        if let Some(page) = local.slab(kind) {
+            if self.claim(lane, kind, page) {
+                return Some(());
             }
-            _ => self.allocate_run(size, align, purpose),
+            local.slabs[kind] = 0;
+            local.lists.push(&self.arena, ListName::Full, page);
         }
-    }
-
-    /// # Safety
-    /// The calling thread holds the lane.
-    #[inline]
-    unsafe fn allocate_small(&self, lane: &Lane, kind: usize) -> Option<Allocation> {
-        // SAFETY: says the caller; the reference ends with this call.
-        let local = unsafe { lane.local() };
-        let active = &mut local.active[kind];
-        if active.epoch != self.arena.cow().epoch_word() {
-            self.announce_active(active, kind);
-        }
-        let address = match active.take() {
-            Some(address) => address,
-            None => self.allocate_slow(lane, local, kind)?,
-        };
-        let block = NonNull::new(ptr::with_exposed_provenance_mut(address))?;
-        Some(Allocation { block, zeroed: false })
-    }
-
-    /// The first block of an epoch from a slab: its live map is about to change, and its blocks
-    /// are about to be written by who gets them.
-    #[cold]
-    fn announce_active(&self, active: &mut Active, kind: usize) {
-        let Some(page) = active.page() else { return };
-        let words = slab::word_count(slab::class_of_kind(kind));
-        self.arena.announce_live(page.chunk(), slab::first_word(page), words);
-        self.arena.cow().open(page.chunk());
-        active.epoch = self.arena.cow().epoch_word();
-    }
-
-    /// The active slab is used up, or there is none: takes another.
-    #[cold]
-    fn allocate_slow(&self, lane: &Lane, local: &mut Local, kind: usize) -> Option<usize> {
-        self.put_away_active(local, kind);
         self.drain_lane(lane, local);
-        let page = match local.lists.pop(&self.arena, ListName::Partial, kind) {
-            Some(page) => page,
-            None => self.slab_from_heap(lane.id, kind)?,
-        };
-        self.make_active(local, kind, page);
-        local.active[kind].take()
+        loop {
+            let page = match local.lists.pop(&self.arena, ListName::Partial, kind) {
+                Some(page) => page,
+                None => self.slab_from_heap(lane.id, kind)?,
+            };
+            self.unspare(local, page);
+            local.slabs[kind] = page.0 + 1;
+            if self.claim(lane, kind, page) {
+                return Some(());
+            }
+            // It was full, though it did not look so.
+            local.slabs[kind] = 0;
+            local.lists.push(&self.arena, ListName::Full, page);
+        }
     }
 
-    /// The active slab has no free block that is known: back into a list.
-    fn put_away_active(&self, local: &mut Local, kind: usize) {
-        let Some(page) = local.active[kind].page() else { return };
-        local.active[kind].clear();
-        slab::merge(&self.arena, page);
-        let full = slab::class_of_kind(kind).blocks == self.arena.note(page).used.load(Relaxed);
-        let list = if full { ListName::Full } else { ListName::Partial };
-        local.lists.push(&self.arena, list, page);
+    /// Has a lane take blocks from the next word of its slab that has free ones. `false`: none has.
+    fn claim(&self, lane: &Lane, kind: usize, page: PageIndex) -> bool {
+        lane.active[kind].clear();
+        let Some(word) = slab::claim(&self.arena, page, kind) else { return false };
+        // The blocks are about to be written, by who gets them.
+        self.arena.cow().open(page.chunk());
+        let maps = Maps::of(&self.arena, page, kind);
+        let size = maps.class.size;
+        let first = self.arena.address(page) + word * 64 * size as usize;
+        lane.active[kind].set(&maps.taken[word], first, size, !slab::valid(maps.class, word));
+        true
     }
 
     /// Merges the lane's slabs in which other threads have freed blocks.
     fn drain_lane(&self, lane: &Lane, local: &mut Local) {
-        let mut next = lane.ripe.take_all();
+        let mut next = lane.ripe().take_all();
         while let Some(page) = next {
             let link = self.ripe_link(page);
             next = RipeList::after(&link);
-            let note = self.arena.note_of_past_slab(page);
-            let owner = note.owner.load(Relaxed);
+            let owner = Tag::of(&self.arena, page).lane();
             if owner != lane.id {
                 self.ripe_list(owner).push(page, &link);
                 continue;
             }
             RipeList::lower(&link);
-            slab::merge(&self.arena, page);
             self.place_again(local, page);
         }
     }
@@ -118,18 +109,41 @@ impl Heap {
     /// After blocks of a lane's own slab have been freed: into the right list, or given up.
     pub(super) fn place_again(&self, local: &mut Local, page: PageIndex) {
         let note = self.arena.note(page);
-        let list = note.list.load(Relaxed);
-        let kind = kind_of(note);
-        if list == ListName::Active as u32 {
-            local.active[kind].cursor = 0;
-        } else if note.used.load(Relaxed) == 0 {
-            local.lists.remove(&self.arena, page);
-            slab::release(&self.arena, &mut self.lock().space, page);
-        } else if list == ListName::Full as u32
-            && note.used.load(Relaxed) < slab::class_of_kind(kind).blocks
-        {
+        let list = list_of(note);
+        if !matches!(list, ListName::Partial | ListName::Full) {
+            return;
+        }
+        let kind = Tag::of(&self.arena, page).kind();
+        let (used, free) = Maps::of(&self.arena, page, kind).merge();
+        if list == ListName::Full && free {
             local.lists.remove(&self.arena, page);
             local.lists.push(&self.arena, ListName::Partial, page);
+        }
+        if !used && note.spare.load(Relaxed) == 0 {
+            self.spare(local, page, kind);
+        }
+    }
+
+    /// Keeps a slab without a block in use for what comes next, or gives it up.
+    fn spare(&self, local: &mut Local, page: PageIndex, kind: usize) {
+        let pages = slab::class_of_kind(kind).pages;
+        local.lists.remove(&self.arena, page);
+        let is_only = local.lists.is_empty(ListName::Partial, kind);
+        if is_only || local.spare_pages + pages <= SPARE_PAGES {
+            local.spare_pages += pages;
+            self.arena.note(page).spare.store(1, Relaxed);
+            local.lists.push(&self.arena, ListName::Partial, page);
+        } else {
+            slab::release(&self.arena, &mut self.lock().space, page);
+        }
+    }
+
+    /// A slab of the lane's is to be used again, or is not the lane's any more.
+    pub(super) fn unspare(&self, local: &mut Local, page: PageIndex) {
+        let note = self.arena.note(page);
+        if note.spare.load(Relaxed) != 0 {
+            note.spare.store(0, Relaxed);
+            local.spare_pages -= slab::class_of_kind(Tag::of(&self.arena, page).kind()).pages;
         }
     }
 
@@ -142,31 +156,14 @@ impl Heap {
             self.make_room(&mut shared, purpose, pages, 1);
         }
         if let Some(page) = shared.lists.pop(&self.arena, ListName::Partial, kind) {
-            self.arena.note(page).owner.store(owner, Relaxed);
-            slab::merge(&self.arena, page);
+            Tag::of(&self.arena, page).with_lane(owner).write(&self.arena, page);
             return Some(page);
         }
         slab::make(&self.arena, &mut shared.space, kind, owner)
     }
 
-    fn make_active(&self, local: &mut Local, kind: usize, page: PageIndex) {
-        let Some(slot) = self.arena.slot(page.chunk()) else { return };
-        let class = slab::class_of_kind(kind);
-        let words = slab::live_words(slot, page, class);
-        let active = &mut local.active[kind];
-        active.link = page.0 + 1;
-        active.words = u32::try_from(words.len()).unwrap_or(0);
-        active.cursor = 0;
-        active.size = class.size;
-        active.base = self.arena.address(page);
-        active.live = words.as_ptr();
-        active.note = self.arena.note(page);
-        self.announce_active(active, kind);
-    }
-
     /// The block that an address is the start of, for freeing and resizing.
-    #[inline]
-    pub(super) fn locate(&self, address: usize) -> Result<Located<'_>, BadFree> {
+    pub(super) fn locate(&self, address: usize) -> Result<Located, BadFree> {
         let page = self.arena.page_of(address).ok_or(BadFree::Foreign)?;
         let Some(slot) = self.arena.slot(page.chunk()) else {
             return match self.enter_for_block(page.chunk().cell()) {
@@ -183,14 +180,21 @@ impl Heap {
         let class = classes::TABLE.get(usize::from(entry.class)).ok_or(BadFree::NoBlock)?;
         let offset = u32::try_from(address - self.arena.address(first)).unwrap_or(u32::MAX);
         let block = class.block_at(offset).ok_or(BadFree::NoBlock)?;
-        Ok(Located::Slab { slot, first, block, class })
+        Ok(Located::Slab { first, block, class })
+    }
+}
+
+impl Local {
+    /// The slab that the lane allocates blocks of a kind from.
+    pub(super) fn slab(&self, kind: usize) -> Option<PageIndex> {
+        self.slabs[kind].checked_sub(1).map(PageIndex)
     }
 }
 
 /// Where a block lies.
-pub(super) enum Located<'a> {
+pub(super) enum Located {
     /// In a slab.
-    Slab { slot: &'a Slot, first: PageIndex, block: u32, class: &'static classes::Class },
+    Slab { first: PageIndex, block: u32, class: &'static Class },
     /// It is a run of pages.
     Run { first: PageIndex, pages: u32 },
     /// It is a large block.

@@ -60,23 +60,9 @@ pub enum Damage {
     },
 }
 
-/// What a slab's maps say.
-#[derive(Clone, Copy)]
-pub(super) struct Counts {
-    /// Blocks in use, those included that were freed by others and not yet merged.
-    pub(super) used: u32,
-    /// Whether there are any of these.
-    pub(super) has_remote: bool,
-}
-
 impl Heap {
-    /// Checks all that the heap keeps for a chunk of a live or pending cell. `visit` is told of its
-    /// slabs.
-    pub(super) fn check_chunk(
-        &self,
-        chunk: ChunkIndex,
-        mut visit: impl FnMut(PageIndex, Counts),
-    ) -> Result<(), Damage> {
+    /// Checks all that the heap keeps in the tables for a chunk of a live or pending cell.
+    pub(super) fn check_chunk(&self, chunk: ChunkIndex) -> Result<(), Damage> {
         let Some(slot) = self.arena.slot_unchecked(chunk) else { return Ok(()) };
         if ChunkKind::decode(slot.entry.kind.load(Relaxed)) != Some(ChunkKind::Paged) {
             return Ok(());
@@ -93,7 +79,7 @@ impl Heap {
                 PageTag::Slab if tracked => return Err(wrong("a slab in tracked memory")),
                 PageTag::Slab => {
                     let class = check_slab(slot, page, entry)?;
-                    visit(page, check_maps(slot, page, class)?);
+                    check_maps(slot, page, class)?;
                     class.pages
                 }
                 PageTag::RunHead => check_run(slot, page, entry)?,
@@ -169,7 +155,7 @@ fn check_slab(slot: &Slot, page: PageIndex, head: PageEntry) -> Result<&'static 
 }
 
 /// Checks a slab's maps. Who restarts waits until all have been read, once.
-fn check_maps(slot: &Slot, page: PageIndex, class: &Class) -> Result<Counts, Damage> {
+fn check_maps(slot: &Slot, page: PageIndex, class: &Class) -> Result<(), Damage> {
     let live = slab::live_words(slot, page, class);
     let remote = slab::remote_words(slot, page, class);
     let wrong = |what, expected, found| Damage::Slab { page: page.0, what, expected, found };
@@ -184,18 +170,13 @@ fn check_maps(slot: &Slot, page: PageIndex, class: &Class) -> Result<Counts, Dam
             return Err(wrong("blocks behind the last one were freed", 0, found));
         }
     }
-    let (mut used, mut has_remote) = (0, false);
     for (live, remote) in live.iter().zip(remote) {
         let (live, remote) = (live.load(Relaxed), remote.load(Relaxed));
-        used += slab::ones(live);
-        if remote != 0 {
-            has_remote = true;
-            if remote & !live != 0 {
-                return Err(wrong("free blocks were freed again", live, remote));
-            }
+        if remote & !live != 0 {
+            return Err(wrong("free blocks were freed again", live, remote));
         }
     }
-    Ok(Counts { used: used - padding.count_ones(), has_remote })
+    Ok(())
 }
 
 fn damage(slot: &Slot, page: PageIndex, what: &'static str) -> Damage {

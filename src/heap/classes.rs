@@ -35,6 +35,15 @@ impl Class {
         let block = u32::try_from(block).ok()?;
         (exact && block < self.blocks).then_some(block)
     }
+
+    /// As [`block_at`](Self::block_at), of a slab whose map tells which blocks there are.
+    #[inline]
+    pub(super) fn block_at_offset(&self, offset: usize) -> Option<usize> {
+        // A slab's bytes times a reciprocal fit.
+        let block = (offset as u64 * self.reciprocal) >> RECIPROCAL_SHIFT;
+        let exact = block * u64::from(self.size) == offset as u64;
+        exact.then_some(usize::try_from(block).unwrap_or(0))
+    }
 }
 
 pub(super) static TABLE: [Class; CLASSES] = table();
@@ -59,13 +68,44 @@ pub fn class_pages(class: usize) -> usize {
 
 /// The class of the smallest blocks that hold `size` bytes at a multiple of `align`; `None`
 /// if that is beyond slabs. `align` is a power of two.
-#[inline]
 #[must_use]
 pub(super) fn class_for(size: usize, align: usize) -> Option<usize> {
-    if align <= BLOCK_MIN {
-        return (size <= SMALL_MAX).then(|| class_of(size));
+    match common_class_for(size, align) {
+        None if align > BLOCK_MIN => aligned_class_for(size, align),
+        found => found,
     }
-    aligned_class_for(size, align)
+}
+
+/// The same; `None` also for alignments of more than [`BLOCK_MIN`].
+#[inline]
+#[must_use]
+pub(super) fn common_class_for(size: usize, align: usize) -> Option<usize> {
+    if align > BLOCK_MIN {
+        return None;
+    }
+    // A look into a table: which of two ways sizes take nobody could foretell.
+    match SHORT.get(size.div_ceil(BLOCK_MIN)) {
+        Some(&class) => Some(class.into()),
+        None => (size <= SMALL_MAX).then(|| class_of(size)),
+    }
+}
+
+/// Sizes up to this have their classes in [`SHORT`].
+const SHORT_MAX: usize = 2048;
+
+/// Classes by size, in multiples of [`BLOCK_MIN`].
+static SHORT: [u8; SHORT_MAX / BLOCK_MIN + 1] = short();
+
+const fn short() -> [u8; SHORT_MAX / BLOCK_MIN + 1] {
+    let mut table = [0; SHORT_MAX / BLOCK_MIN + 1];
+    let mut units = 0;
+    while units < table.len() {
+        #[allow(clippy::cast_possible_truncation, reason = "there are fewer classes than 256")]
+        let class = class_of(units * BLOCK_MIN) as u8;
+        table[units] = class;
+        units += 1;
+    }
+    table
 }
 
 /// A block's place is a multiple of its size, and a slab starts at a page: so a class serves
@@ -84,7 +124,7 @@ fn aligned_class_for(size: usize, align: usize) -> Option<usize> {
 
 /// The smallest class of at least `size` bytes, which is at most `SMALL_MAX`.
 #[inline]
-fn class_of(size: usize) -> usize {
+const fn class_of(size: usize) -> usize {
     if size <= LINEAR_MAX {
         return size.saturating_sub(1) / BLOCK_MIN;
     }

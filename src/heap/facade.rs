@@ -1,16 +1,17 @@
 //! The heap: an arena, its lanes, and what is shared between them behind one lock.
 #![allow(unsafe_code, reason = "retiring a lane reaches into the half that was its thread's")]
 
-use crate::arena::{Arena, Space};
+use crate::arena::{Arena, ChunkKind, Space};
 use crate::base::PageIndex;
 use crate::base::sync::AtomicU32;
 use crate::base::sync::Ordering::{Acquire, Relaxed, Release};
 use crate::base::{RipeLink, RipeList, linked};
 use crate::cow::Pass;
 use crate::heap::lane::{LANES_MAX, Lane, LaneTable};
-use crate::heap::lists::{KINDS, ListName, Lists, kind_of, list_of};
+use crate::heap::lists::{KINDS, ListName, Lists, list_of};
 use crate::heap::pending::Pending;
-use crate::heap::slab;
+use crate::heap::slab::{self, Maps};
+use crate::heap::tag::Tag;
 use std::cell::UnsafeCell;
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -86,21 +87,21 @@ impl Heap {
         if id >= LANES_MAX {
             return None;
         }
-        let lane = self.lanes.make(id).ok()?;
+        let lane = self.lanes.make(id, &self.arena).ok()?;
         self.lanes_made.store(id, Release);
         Some(lane)
     }
 
     /// The passes of all lanes that there have ever been.
     pub fn passes(&self) -> impl Iterator<Item = &Pass> {
-        self.lanes_ever().map(|lane| &lane.pass)
+        self.lanes_ever().map(Lane::pass)
     }
 
     /// Changes and operations that all threads have begun. Exact while the gate is closed.
     #[must_use]
     pub fn begun(&self) -> (u64, u64) {
         self.lanes_ever().fold((0, 0), |(changes, operations), lane| {
-            let more = lane.begun.counts();
+            let more = lane.begun().counts();
             (changes + more.0, operations + more.1)
         })
     }
@@ -129,12 +130,15 @@ impl Heap {
         // SAFETY: says the caller.
         let local = unsafe { lane.local() };
         for kind in 0..KINDS {
-            if let Some(page) = local.active[kind].page() {
-                local.active[kind].clear();
+            lane.active[kind].clear();
+            if let Some(page) = local.slab(kind) {
+                local.slabs[kind] = 0;
+                slab::unclaim(&self.arena, page);
                 self.hand_over(shared, page);
             }
             for list in [ListName::Partial, ListName::Full] {
                 while let Some(page) = local.lists.pop(&self.arena, list, kind) {
+                    self.unspare(local, page);
                     self.hand_over(shared, page);
                 }
             }
@@ -156,27 +160,20 @@ impl Heap {
 
     /// Makes a slab in no list the heap's.
     fn hand_over(&self, shared: &mut Shared, page: PageIndex) {
-        self.arena.note(page).owner.store(0, Relaxed);
-        self.settle(shared, page);
-    }
-
-    /// Puts a slab of the heap's in the list where it belongs, or gives it up if it is empty.
-    pub(super) fn settle(&self, shared: &mut Shared, page: PageIndex) {
-        slab::merge(&self.arena, page);
+        Tag::of(&self.arena, page).with_lane(0).write(&self.arena, page);
         self.enter_list(shared, page);
     }
 
-    /// The same for a slab that has nothing to be merged.
+    /// Puts a slab of the heap's in the list where it belongs, or gives it up if it is empty.
     pub(super) fn enter_list(&self, shared: &mut Shared, page: PageIndex) {
-        let note = self.arena.note(page);
-        let blocks = slab::class_of_kind(kind_of(note)).blocks;
-        match note.used.load(Relaxed) {
-            0 => slab::release(&self.arena, &mut shared.space, page),
+        let kind = Tag::of(&self.arena, page).kind();
+        match Maps::of(&self.arena, page, kind).merge() {
+            (false, _) => slab::release(&self.arena, &mut shared.space, page),
             // What lies in a boot cell is to die out: no new blocks are put there.
-            used if used < blocks && shared.space.serves(&self.arena, page) => {
+            (true, true) if shared.space.serves(&self.arena, page) => {
                 shared.lists.push(&self.arena, ListName::Partial, page)
             }
-            _ => shared.lists.push(&self.arena, ListName::Full, page),
+            (true, _) => shared.lists.push(&self.arena, ListName::Full, page),
         }
     }
 
@@ -200,35 +197,34 @@ impl Heap {
         while let Some(page) = next {
             let link = self.ripe_link(page);
             next = RipeList::after(&link);
-            let note = self.arena.note_of_past_slab(page);
-            let owner = note.owner.load(Relaxed);
+            let owner = Tag::of(&self.arena, page).lane();
             if owner != 0 {
-                self.lanes.get(owner).ripe.push(page, &link);
+                self.lanes.get(owner).ripe().push(page, &link);
                 continue;
             }
             RipeList::lower(&link);
+            let note = self.arena.note_of_past_slab(page);
             if matches!(list_of(note), ListName::Partial | ListName::Full) {
                 shared.lists.remove(&self.arena, page);
-                self.settle(shared, page);
+                self.enter_list(shared, page);
             }
         }
     }
 
     /// Passes on what was pushed on a lane's list after its slabs had gone.
     fn drain_strays(&self, lane: &Lane) {
-        let mut next = lane.ripe.take_all();
+        let mut next = lane.ripe().take_all();
         while let Some(page) = next {
             let link = self.ripe_link(page);
             next = RipeList::after(&link);
-            self.ripe_list(self.arena.note_of_past_slab(page).owner.load(Relaxed))
-                .push(page, &link);
+            self.ripe_list(Tag::of(&self.arena, page).lane()).push(page, &link);
         }
     }
 
     /// The list of the lane with that number, or the heap's.
     pub(super) fn ripe_list(&self, owner: u32) -> &RipeList {
         match linked(owner) {
-            Some(_) => &self.lanes.get(owner).ripe,
+            Some(_) => self.lanes.get(owner).ripe(),
             None => &self.ripe,
         }
     }
@@ -236,6 +232,30 @@ impl Heap {
     pub(super) fn ripe_link(&self, page: PageIndex) -> RipeLink<'_> {
         let note = self.arena.note_of_past_slab(page);
         RipeLink { ripe: &note.ripe, next: &note.next_ripe }
+    }
+
+    /// Brings the live maps up to what is in use, as far as nobody frees meanwhile. The thread that
+    /// takes freezes calls it before one; so no freeze can come.
+    pub fn settle(&self) {
+        for cell in self.arena.live_cells().filter(|&cell| !self.arena.is_pending(cell)) {
+            for chunk in Arena::data_chunks(cell) {
+                let _shared = self.lock();
+                if self.arena.kind(chunk) != Some(ChunkKind::Paged) {
+                    continue;
+                }
+                self.for_slabs(chunk, |page, _| {
+                    slab::settle(&self.arena, page, Tag::of(&self.arena, page).kind());
+                });
+            }
+        }
+    }
+
+    /// Gives the system back what is kept of free memory, and was not wanted for a second. Gives
+    /// whether some is kept still: then it is to be called again, in about a second.
+    pub fn decay(&self) -> bool {
+        let space = &mut self.lock().space;
+        space.decay(&self.arena);
+        space.has_stale()
     }
 
     /// Frees what could not be freed while a window was open. Nothing of the tables changes, so

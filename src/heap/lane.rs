@@ -5,17 +5,20 @@
 //! A lane that is all zero is a lane without slabs.
 #![allow(unsafe_code, reason = "lanes lie in mapped memory, and their inner half is one thread's")]
 
-use crate::arena::SlabNote;
-use crate::base::PageIndex;
-use crate::base::RipeList;
-use crate::base::sync::{AtomicU64, Ordering};
+use crate::arena::{Arena, WORDS_PER_PAGE};
+use crate::base::sync::Ordering::Relaxed;
+use crate::base::sync::{AtomicU32, AtomicU64};
+use crate::base::{PAGE_SIZE, RipeList};
 use crate::cow::Pass;
+use crate::heap::classes::common_class_for;
 use crate::heap::lists::{KINDS, Lists};
+use crate::heap::slab::{class_of_kind, kind_number};
+use crate::heap::tag::Tag;
 use crate::os::map::{self, Reservation};
-use std::cell::UnsafeCell;
+use std::cell::{Cell, UnsafeCell};
 use std::io;
 use std::mem::size_of;
-use std::ptr;
+use std::ptr::{self, NonNull};
 
 /// How many threads can allocate at once; an entry is 8 KiB of address space.
 pub(super) const LANES_MAX: u32 = 65_536;
@@ -24,20 +27,45 @@ const STRIDE: usize = 8 << 10;
 static_assertions::const_assert!(size_of::<Lane>() <= STRIDE);
 
 /// A thread's front end of the heap.
+///
+/// Fields that others write lie apart from those that the thread reads at each call.
 #[repr(C)]
 pub struct Lane {
     /// The lane's number; from 1 on, 0 means the heap.
     pub(super) id: u32,
     /// The next idle lane; the heap's lock guards it.
     pub(super) next_idle: UnsafeCell<u32>,
-    /// The thread's way through the gate.
-    pub pass: Pass,
-    /// What the lane's threads have begun. On the pass's cache line: a freeze reads both.
-    pub begun: Begun,
-    /// Slabs of this lane in which other threads have freed blocks.
-    pub(super) ripe: RipeList,
+    flat: Flat,
+    open: Open,
+    ripe: Ripe,
+    pub(super) active: Actives,
     local: UnsafeCell<Local>,
 }
+
+/// What a thread looks up an address with: the same in all lanes of a heap.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(super) struct Flat {
+    /// The arena's first address, and its length in bytes.
+    base: usize,
+    len: usize,
+    tags: *const AtomicU32,
+    taken: *const AtomicU64,
+    remote: *const AtomicU64,
+}
+
+/// What a freeze reads.
+#[repr(C, align(64))]
+struct Open {
+    pass: Pass,
+    begun: Begun,
+}
+
+#[repr(C, align(64))]
+struct Ripe(RipeList);
+
+/// By kind, the blocks that the lane hands out next.
+pub(super) type Actives = [Active; KINDS];
 
 /// Counts that one thread at a time raises, without a locked instruction, and all may read.
 #[derive(Debug, Default)]
@@ -49,68 +77,69 @@ pub struct Begun {
 /// The half of a lane that only its own thread touches.
 #[repr(C)]
 pub(super) struct Local {
+    /// The slabs that the lane allocates from: their first pages, plus one; 0: there is none.
+    pub(super) slabs: [u32; KINDS],
     pub(super) lists: Lists,
-    pub(super) active: [Active; KINDS],
+    /// Pages of slabs without a block in use that stand in the lists.
+    pub(super) spare_pages: u32,
 }
 
-/// The slab that a lane allocates from, its place in the tables looked up once.
+/// Where a lane takes its next block of a kind from: a claimed word of a slab's taken map. The lane's
+/// thread alone changes it.
 #[repr(C)]
 pub(super) struct Active {
-    /// The slab's first page, plus one; 0: there is none.
-    pub(super) link: u32,
-    /// Words of the live map.
-    pub(super) words: u32,
-    /// Where the next search begins: no word before it has a free block.
-    pub(super) cursor: u32,
+    /// The word. One without a free block if none is claimed; null in a lane that is being made.
+    word: Cell<*const AtomicU64>,
+    /// The address of the block of bit 0.
+    first: Cell<usize>,
     /// Bytes of a block.
-    pub(super) size: u32,
-    /// Address of the first block.
-    pub(super) base: usize,
-    pub(super) live: *const AtomicU64,
-    pub(super) note: *const SlabNote,
-    /// The epoch in which the live map's pages were announced and the slab's chunk was opened.
-    pub(super) epoch: u64,
+    size: Cell<usize>,
+    /// The bits that stand for no block.
+    padding: Cell<u64>,
 }
 
+/// Has no free block.
+static NO_WORD: AtomicU64 = AtomicU64::new(u64::MAX);
+
 impl Active {
-    /// Takes the free block with the lowest address. The slab has been announced in this epoch.
+    /// From now on that word's blocks.
+    pub(super) fn set(&self, word: &AtomicU64, first: usize, size: u32, padding: u64) {
+        self.word.set(word);
+        self.first.set(first);
+        self.size.set(size as usize);
+        self.padding.set(padding);
+    }
+
+    /// Nothing any more.
+    pub(super) fn clear(&self) {
+        self.word.set(&raw const NO_WORD);
+    }
+
+    /// Takes the free block with the lowest address.
     #[inline]
-    pub(super) fn take(&mut self) -> Option<usize> {
-        while self.cursor < self.words {
-            let word = self.live.wrapping_add(self.cursor as usize);
-            // SAFETY: the live map of a slab that this lane owns has `words` words, and is
-            // mapped while the slab exists.
-            let word = unsafe { &*word };
-            let live = word.load(Ordering::Relaxed);
-            if live != u64::MAX {
-                let bit = (!live).trailing_zeros();
-                // Only the owner writes live maps, so no read-modify-write is needed.
-                word.store(live | 1 << bit, Ordering::Relaxed);
-                self.count_one_more();
-                let block = self.cursor as usize * 64 + bit as usize;
-                return Some(self.base + block * self.size as usize);
-            }
-            self.cursor += 1;
+    fn take(&self) -> Option<usize> {
+        // SAFETY: a static word, or one of a slab that this lane owns, mapped as long as the heap.
+        let word = unsafe { &*self.word.get() };
+        let taken = word.load(Relaxed);
+        let number = (taken | self.padding.get()).trailing_ones();
+        if number == 64 {
+            return None;
         }
-        None
+        word.store(taken | 1 << number, Relaxed);
+        Some(self.first.get() + number as usize * self.size.get())
     }
+}
 
-    #[inline]
-    fn count_one_more(&self) {
-        // SAFETY: notes of live cells are mapped, and the slab lies in one.
-        let used = unsafe { &(*self.note).used };
-        used.store(used.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-    }
-
-    /// No slab any more.
-    pub(super) fn clear(&mut self) {
-        self.link = 0;
-        self.words = 0;
-        self.cursor = 0;
-    }
-
-    pub(super) fn page(&self) -> Option<PageIndex> {
-        self.link.checked_sub(1).map(PageIndex)
+impl Flat {
+    fn of(arena: &Arena) -> Self {
+        let [tags, taken, remote] = arena.flat_tables();
+        Self {
+            base: arena.base(),
+            len: arena.config().byte_len(),
+            tags: ptr::with_exposed_provenance(tags),
+            taken: ptr::with_exposed_provenance(taken),
+            remote: ptr::with_exposed_provenance(remote),
+        }
     }
 }
 
@@ -130,16 +159,95 @@ impl Begun {
     /// Changes and operations so far.
     #[must_use]
     pub fn counts(&self) -> (u64, u64) {
-        (self.changes.load(Ordering::Relaxed), self.operations.load(Ordering::Relaxed))
+        (self.changes.load(Relaxed), self.operations.load(Relaxed))
     }
 
     #[inline]
     fn raise(count: &AtomicU64) {
-        count.store(count.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        count.store(count.load(Relaxed) + 1, Relaxed);
     }
 }
 
 impl Lane {
+    /// The thread's way through the gate.
+    #[inline]
+    #[must_use]
+    pub fn pass(&self) -> &Pass {
+        &self.open.pass
+    }
+
+    /// What the lane's threads have begun.
+    #[inline]
+    #[must_use]
+    pub fn begun(&self) -> &Begun {
+        &self.open.begun
+    }
+
+    /// Slabs of this lane in which other threads have freed blocks.
+    pub(super) fn ripe(&self) -> &RipeList {
+        &self.ripe.0
+    }
+
+    /// A block that the lane has at hand, of at least `size` bytes at a multiple of `align`: found
+    /// without a lock, a fence, or a write to a table, so no gate has to be passed. `None`: ask the
+    /// heap.
+    ///
+    /// # Safety
+    /// The calling thread holds the lane.
+    #[inline]
+    pub unsafe fn take_at_hand(
+        &self,
+        size: usize,
+        align: usize,
+        scoped: bool,
+    ) -> Option<NonNull<u8>> {
+        self.take(kind_number(common_class_for(size, align)?, scoped))
+    }
+
+    #[inline]
+    pub(super) fn take(&self, kind: usize) -> Option<NonNull<u8>> {
+        let address = self.active.get(kind)?.take()?;
+        NonNull::new(ptr::with_exposed_provenance_mut(address))
+    }
+
+    /// Frees a block of one of the lane's slabs, as far as nothing else has to be done: as
+    /// [`take_at_hand`](Self::take_at_hand), without passing a gate. `false`: nothing was done, ask
+    /// the heap, also if the address is not in it.
+    ///
+    /// # Safety
+    /// The calling thread holds the lane; nothing refers to the block any more.
+    #[inline]
+    pub unsafe fn free_at_hand(&self, address: usize) -> bool {
+        let offset = address.wrapping_sub(self.flat.base);
+        if offset >= self.flat.len {
+            return false;
+        }
+        let page = offset / PAGE_SIZE;
+        let tag = self.flat.tags.wrapping_add(page);
+        // SAFETY: the tags of all pages of the arena can be read.
+        let tag = Tag(unsafe { &*tag }.load(Relaxed));
+        if !tag.is_roomy_of(self.id) {
+            return false;
+        }
+        let (kind, first) = (tag.kind(), page - tag.back() as usize);
+        let class = class_of_kind(kind);
+        let Some(block) = class.block_at_offset(offset - first * PAGE_SIZE) else { return false };
+        let place = first * WORDS_PER_PAGE + block / 64;
+        let word = self.flat.taken.wrapping_add(place);
+        let remote = self.flat.remote.wrapping_add(place);
+        // SAFETY: a word of a slab of this lane's, mapped as long as the heap.
+        let word = unsafe { &*word };
+        // SAFETY: as above.
+        let remote = unsafe { &*remote };
+        let (taken, bit) = (word.load(Relaxed), 1 << (block % 64));
+        // Free already, here or by another thread; or the slab's last block perhaps.
+        if taken & !remote.load(Relaxed) & bit == 0 || taken == bit {
+            return false;
+        }
+        word.store(taken & !bit, Relaxed);
+        true
+    }
+
     /// The lane's number, from 1 to 65,535.
     #[must_use]
     pub fn number(&self) -> u32 {
@@ -171,13 +279,16 @@ impl LaneTable {
     }
 
     /// Makes lane `id`, which has never been made, and is below `LANES_MAX`.
-    pub(super) fn make(&self, id: u32) -> io::Result<&Lane> {
+    pub(super) fn make(&self, id: u32, arena: &Arena) -> io::Result<&Lane> {
         let start = self.memory.start() + id as usize * STRIDE;
         // SAFETY: the lane's own part of the table.
         unsafe { map::commit(start, STRIDE)? };
-        let field: *mut u32 = ptr::with_exposed_provenance_mut(start);
-        // SAFETY: `id` is the first field of a lane, and nobody knows of this lane yet.
-        unsafe { field.write(id) };
+        let lane: *mut Lane = ptr::with_exposed_provenance_mut(start);
+        // SAFETY: nobody knows of this lane yet; zeros are a valid one.
+        let lane = unsafe { &mut *lane };
+        lane.id = id;
+        lane.active.iter().for_each(Active::clear);
+        lane.flat = Flat::of(arena);
         Ok(self.get(id))
     }
 
@@ -186,7 +297,7 @@ impl LaneTable {
     pub(super) fn get(&self, id: u32) -> &Lane {
         let start = self.memory.start() + id as usize * STRIDE;
         let lane: *const Lane = ptr::with_exposed_provenance(start);
-        // SAFETY: lanes that were made stay mapped; zero bytes are a valid lane, and all that
+        // SAFETY: lanes that were made stay mapped; and all that
         // several threads touch is atomic, or under the heap's lock, or in `local`.
         unsafe { &*lane }
     }

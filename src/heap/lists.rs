@@ -7,6 +7,7 @@ use crate::arena::{Arena, SlabNote};
 use crate::base::sync::Ordering::Relaxed;
 use crate::base::{PageIndex, linked};
 use crate::heap::classes::CLASSES;
+use crate::heap::tag::Tag;
 
 /// Which list a slab stands in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -52,7 +53,11 @@ impl Lists {
     pub(super) fn push(&mut self, arena: &Arena, list: ListName, page: PageIndex) {
         let note = arena.note(page);
         note.list.store(list as u32, Relaxed);
-        let Some(head) = self.head(list, kind_of(note)) else { return };
+        let tag = Tag::of(arena, page);
+        if tag.is_full() != (list == ListName::Full) {
+            tag.with_full(list == ListName::Full).write(arena, page);
+        }
+        let Some(head) = self.head(list, tag.kind()) else { return };
         note.previous.store(0, Relaxed);
         note.next.store(*head, Relaxed);
         if let Some(next) = linked(*head) {
@@ -71,7 +76,7 @@ impl Lists {
         match linked(previous) {
             Some(previous) => arena.note(previous).next.store(next, Relaxed),
             None => {
-                if let Some(head) = self.head(list_of(note), kind_of(note)) {
+                if let Some(head) = self.head(list_of(note), Tag::of(arena, page).kind()) {
                     *head = next;
                 }
             }
@@ -100,11 +105,6 @@ impl Lists {
             Some(page)
         })
     }
-}
-
-/// Class and scope of a slab as an index of lists.
-pub(super) fn kind_of(note: &SlabNote) -> usize {
-    note.kind.load(Relaxed) as usize % KINDS
 }
 
 pub(super) fn list_of(note: &SlabNote) -> ListName {

@@ -3,8 +3,9 @@
 //! What a block's state is stands beside the block, never in it: freeing does not touch the
 //! freed memory, and stray writes of user code cannot derail the allocator.
 //!
-//! * A *lane* is a thread's front end. It owns slabs, and allocates from them and frees to
-//!   them without a lock. A block freed by another thread sets a bit in the slab's remote
+//! * A *lane* is a thread's front end. It owns slabs, and has the free blocks of one word of a slab
+//!   of each kind at hand: it hands them out, and frees blocks of its slabs, without a lock, and
+//!   without writing to a table. A block freed by another thread sets a bit in the slab's remote
 //!   map; the slab's owner merges that map when its own blocks run dry.
 //! * Slabs without an owner belong to the heap itself, behind its lock, as do runs of pages,
 //!   large blocks, and chunks.
@@ -27,6 +28,7 @@ mod roots;
 mod runs;
 mod slab;
 mod stats;
+mod tag;
 mod validate;
 
 pub use adopt::{AdoptError, CellRun};

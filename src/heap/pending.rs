@@ -133,6 +133,7 @@ impl Heap {
         self.arena.check_pending(cell)?;
         self.check_chunks(cell)?;
         self.arena.enter_pending(cell);
+        self.build_maps(cell);
         Ok(())
     }
 }

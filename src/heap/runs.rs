@@ -17,7 +17,7 @@ impl Heap {
         let large = wanted >= PAGES_PER_CHUNK || align > CHUNK_SIZE;
         let pages = if large { wanted.max(PAGES_PER_CHUNK) } else { wanted };
         let mut shared = self.lock();
-        let first = if large {
+        let (first, zeroed) = if large {
             // Whether there is room for so much can only be told when all cells are known.
             while self.enter_for_room(&mut shared, purpose) {}
             shared.space.take_large(&self.arena, purpose, pages, align)?
@@ -25,12 +25,14 @@ impl Heap {
             let align = u32::try_from((align / PAGE_SIZE).max(1)).ok()?;
             self.make_room(&mut shared, purpose, pages, align);
             let space = &mut shared.space;
-            space.take_pages(&self.arena, purpose, pages, align, |place| run_entry(place, pages))?
+            let first = space
+                .take_pages(&self.arena, purpose, pages, align, |place| run_entry(place, pages))?;
+            (first, false)
         };
         drop(shared);
         // Without the lock: it may have to wait for room in the stage.
         self.announce_run(first, pages, purpose);
-        Some(Allocation { block: self.arena.pointer(first), zeroed: large })
+        Some(Allocation { block: self.arena.pointer(first), zeroed })
     }
 
     /// The first writes to a run's pages are about to come, from who gets it.
@@ -44,11 +46,7 @@ impl Heap {
     }
 
     /// The run or large block that starts at `address`, on `page`.
-    pub(super) fn locate_large(
-        &self,
-        address: usize,
-        page: PageIndex,
-    ) -> Result<Located<'_>, BadFree> {
+    pub(super) fn locate_large(&self, address: usize, page: PageIndex) -> Result<Located, BadFree> {
         if address != self.arena.address(page) {
             return Err(BadFree::NoBlock);
         }

@@ -3,6 +3,7 @@
 use crate::arena::{Arena, ChunkKind, PageTag, Purpose};
 use crate::base::sync::Ordering::Relaxed;
 use crate::base::{CHUNK_SIZE, ChunkIndex, PAGE_SIZE, PAGES_PER_CHUNK, PageIndex};
+use crate::heap::slab::Maps;
 use crate::heap::{Heap, slab};
 
 /// What a heap holds at one moment. Sizes are in bytes.
@@ -66,7 +67,7 @@ impl Heap {
         }
         self.for_slabs(chunk, |page, class| {
             let kind = slab::kind_number(usize::from(class), false);
-            let blocks = slab::count_unfreed(&self.arena, page, kind);
+            let blocks = Maps::of(&self.arena, page, kind).count();
             let size = u64::from(slab::class_of_kind(kind).size);
             stats.add(purpose, blocks, u64::from(blocks) * size);
         });

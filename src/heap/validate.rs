@@ -1,11 +1,13 @@
 //! The heap checks itself: every table against every other, those outside the arena included.
 
 use crate::arena::{Arena, ChunkKind};
-use crate::base::sync::Ordering::Relaxed;
+use crate::base::sync::Ordering::{Acquire, Relaxed};
 use crate::base::{CellIndex, ChunkIndex, PageIndex};
 use crate::heap::check::Damage;
 use crate::heap::facade::Shared;
-use crate::heap::lists::{KINDS, ListName, kind_of, list_of};
+use crate::heap::lists::{KINDS, ListName, list_of};
+use crate::heap::slab::Maps;
+use crate::heap::tag::Tag;
 use crate::heap::{Heap, slab};
 
 impl Heap {
@@ -33,7 +35,7 @@ impl Heap {
     }
 
     fn validate_chunk(&self, chunk: ChunkIndex) -> Result<(), Damage> {
-        self.check_chunk(chunk, |_, _| {})?;
+        self.check_chunk(chunk)?;
         let free = self.arena.kind(chunk) == Some(ChunkKind::Free);
         if free != (self.arena.listed_free(chunk) || self.arena.is_deferred(chunk)) {
             let (page, found) = (chunk.first_page().0, u64::from(!free));
@@ -50,25 +52,47 @@ impl Heap {
         result
     }
 
+    /// Other threads may allocate and free what they have at hand meanwhile.
     fn validate_slab(&self, page: PageIndex, class: u8) -> Result<(), Damage> {
-        let note = self.arena.note(page);
-        let kind = kind_of(note);
-        let wrong = |what, expected: u32, found: u32| {
-            let (expected, found) = (u64::from(expected), u64::from(found));
+        let tag = Tag::of(&self.arena, page);
+        let wrong = |what, expected: u64, found: u64| {
             Err(Damage::Slab { page: page.0, what, expected, found })
         };
-        if kind >> 1 != usize::from(class) {
-            return wrong("its note has another class", class.into(), note.kind.load(Relaxed));
+        if tag.kind() >> 1 != usize::from(class) {
+            return wrong("its tag has another class", class.into(), tag.0.into());
         }
-        let (live, used) = (slab::count_live(&self.arena, page, kind), note.used.load(Relaxed));
-        if live != used {
-            return wrong("blocks in use", live, used);
+        for back in 0..slab::class_of_kind(tag.kind()).pages {
+            let found = Tag::of(&self.arena, PageIndex(page.0 + back));
+            if found.0 != tag.0 | back {
+                return wrong("the tag of one of its pages", (tag.0 | back).into(), found.0.into());
+            }
         }
-        match list_of(note) {
+        let Some(slot) = self.arena.slot(page.chunk()) else { return Ok(()) };
+        let maps = Maps::of(&self.arena, page, tag.kind());
+        let live = slab::live_words(slot, page, maps.class);
+        let in_tables = slab::remote_words(slot, page, maps.class);
+        for (word, ((live, taken), remote)) in
+            live.iter().zip(maps.taken).zip(maps.remote).enumerate()
+        {
+            // In this order: what is freed meanwhile may only seem to be taken.
+            let (remote, taken) = (remote.load(Acquire), taken.load(Relaxed));
+            let live = live.load(Relaxed);
+            if taken & !live != 0 || taken & !slab::valid(maps.class, word) != 0 {
+                return wrong("blocks in use that its live map does not have", live, taken);
+            }
+            if remote & !taken != 0 {
+                return wrong("free blocks that others have freed again", taken, remote);
+            }
+            let old = in_tables[word].load(Relaxed);
+            if old != 0 {
+                return wrong("blocks freed by others, in the tables", 0, old);
+            }
+        }
+        let list = list_of(self.arena.note(page));
+        match list {
             ListName::None => wrong("a slab in no list", 1, 0),
-            ListName::Full if note.owner.load(Relaxed) != 0 => {
-                let blocks = slab::class_of_kind(kind).blocks;
-                if used == blocks { Ok(()) } else { wrong("a full slab's blocks", blocks, used) }
+            _ if tag.is_full() != (list == ListName::Full) => {
+                wrong("its tag says otherwise than its list", list as u64, tag.0.into())
             }
             _ => Ok(()),
         }
@@ -81,9 +105,10 @@ impl Heap {
                 let mut previous = 0;
                 for page in shared.lists.walk(&self.arena, list, kind) {
                     let note = self.arena.note(page);
-                    let sound = note.owner.load(Relaxed) == 0
+                    let tag = Tag::of(&self.arena, page);
+                    let sound = tag.lane() == 0
                         && list_of(note) == list
-                        && kind_of(note) == kind
+                        && tag.kind() == kind
                         && note.previous.load(Relaxed) == previous;
                     if !sound {
                         let found = u64::from(note.list.load(Relaxed));

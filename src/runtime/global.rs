@@ -87,35 +87,36 @@ impl Default for ProcessHeap {
 unsafe impl GlobalAlloc for ProcessHeap {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        match allocate(self.started(), layout, None) {
-            Some(allocation) => allocation.block.as_ptr(),
+        match at_hand(layout) {
+            Some(block) => block.as_ptr(),
             // SAFETY: passed on from the caller.
-            None => unsafe { fall_back(|| System.alloc(layout)) },
+            None => unsafe { self.alloc_elsewhere(layout) },
         }
     }
 
     #[inline]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        match allocate(self.started(), layout, None) {
-            Some(allocation) => {
-                if !allocation.zeroed {
-                    // SAFETY: a fresh block of at least this size.
-                    unsafe { allocation.block.write_bytes(0, layout.size()) };
-                }
-                allocation.block.as_ptr()
+        match at_hand(layout) {
+            Some(block) => {
+                // SAFETY: a fresh block of at least this size.
+                unsafe { block.write_bytes(0, layout.size()) };
+                block.as_ptr()
             }
             // SAFETY: passed on from the caller.
-            None => unsafe { fall_back(|| System.alloc_zeroed(layout)) },
+            None => unsafe { self.alloc_zeroed_elsewhere(layout) },
         }
     }
 
     #[inline]
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        match process_of(block) {
-            // SAFETY: passed on from the caller; the block lies in the arena.
-            Some(process) => unsafe { free(process, block.addr()) },
-            // SAFETY: passed on from the caller; what is not the arena's is the system's.
-            None => unsafe { System.dealloc(block, layout) },
+        let freed = thread::with(|state| {
+            let Some(lane) = state.lane_at_hand() else { return false };
+            // SAFETY: the lane is this thread's; the rest says the caller.
+            unsafe { lane.free_at_hand(block.addr()) }
+        });
+        if !freed {
+            // SAFETY: passed on from the caller.
+            unsafe { dealloc_elsewhere(block, layout) };
         }
     }
 
@@ -141,6 +142,36 @@ impl ProcessHeap {
         process::get_or_start(self)
     }
 
+    /// # Safety
+    /// As for `alloc`.
+    #[cold]
+    #[inline(never)]
+    unsafe fn alloc_elsewhere(&self, layout: Layout) -> *mut u8 {
+        match allocate(self.started(), layout, None) {
+            Some(allocation) => allocation.block.as_ptr(),
+            // SAFETY: passed on from the caller.
+            None => unsafe { fall_back(|| System.alloc(layout)) },
+        }
+    }
+
+    /// # Safety
+    /// As for `alloc_zeroed`.
+    #[cold]
+    #[inline(never)]
+    unsafe fn alloc_zeroed_elsewhere(&self, layout: Layout) -> *mut u8 {
+        match allocate(self.started(), layout, None) {
+            Some(allocation) => {
+                if !allocation.zeroed {
+                    // SAFETY: a fresh block of at least this size.
+                    unsafe { allocation.block.write_bytes(0, layout.size()) };
+                }
+                allocation.block.as_ptr()
+            }
+            // SAFETY: passed on from the caller.
+            None => unsafe { fall_back(|| System.alloc_zeroed(layout)) },
+        }
+    }
+
     /// Moves a block between the heap and the system's memory.
     ///
     /// # Safety
@@ -162,8 +193,30 @@ impl ProcessHeap {
     }
 }
 
-/// A block from the heap. `None`: it is the system's turn (see `fall_back`).
+/// A block that the thread's lane has at hand.
 #[inline]
+fn at_hand(layout: Layout) -> Option<NonNull<u8>> {
+    thread::with(|state| {
+        let lane = state.lane_at_hand()?;
+        // SAFETY: the lane is this thread's.
+        unsafe { lane.take_at_hand(layout.size(), layout.align(), state.is_scoped()) }
+    })
+}
+
+/// # Safety
+/// As for `dealloc`.
+#[cold]
+#[inline(never)]
+unsafe fn dealloc_elsewhere(block: *mut u8, layout: Layout) {
+    match process_of(block) {
+        // SAFETY: passed on from the caller; the block lies in the arena.
+        Some(process) => unsafe { free(process, block.addr()) },
+        // SAFETY: passed on from the caller; what is not the arena's is the system's.
+        None => unsafe { System.dealloc(block, layout) },
+    }
+}
+
+/// A block from the heap. `None`: it is the system's turn (see `fall_back`).
 pub(super) fn allocate(
     process: Option<&'static Process>,
     layout: Layout,
@@ -171,11 +224,11 @@ pub(super) fn allocate(
 ) -> Option<Allocation> {
     let process = process?;
     thread::with(|state| {
-        if state.transient.get() > 0 {
+        if state.is_transient() {
             return None;
         }
         let lane = state.lane(process)?;
-        let scoped = state.scopes.get() > 0;
+        let scoped = state.is_scoped();
         let ambient = if scoped { Purpose::Scoped } else { Purpose::Ambient };
         let purpose = purpose.unwrap_or(ambient);
         passing(process, lane, scoped, || {
@@ -205,7 +258,7 @@ pub(super) unsafe fn free(process: &'static Process, address: usize) {
 pub(super) unsafe fn try_free(process: &'static Process, address: usize) -> Result<(), BadFree> {
     thread::with(|state| {
         let Some(lane) = state.lane(process) else { return Ok(()) };
-        let scoped = state.scopes.get() > 0;
+        let scoped = state.is_scoped();
         passing(process, lane, scoped, || {
             // SAFETY: the lane is this thread's; the rest says the caller.
             unsafe { process.heap.free(lane, address) }
@@ -241,7 +294,7 @@ pub(super) unsafe fn try_resize(
 ) -> Result<Option<NonNull<u8>>, BadFree> {
     thread::with(|state| {
         let Some(lane) = state.lane(process) else { return Ok(None) };
-        let scoped = state.scopes.get() > 0;
+        let scoped = state.is_scoped();
         let purpose = if scoped { Purpose::Scoped } else { Purpose::Ambient };
         let (old, align) = (layout.size(), layout.align());
         passing(process, lane, scoped, || {
@@ -262,9 +315,9 @@ pub(super) fn passing<R>(
     if scoped {
         return call();
     }
-    process.gate.enter_call(&lane.pass);
+    process.gate.enter_call(lane.pass());
     let result = call();
-    process.gate.leave_call(&lane.pass);
+    process.gate.leave_call(lane.pass());
     result
 }
 
@@ -276,14 +329,14 @@ fn process_of(block: *mut u8) -> Option<&'static Process> {
 }
 
 fn allocates_transiently(process: Option<&'static Process>) -> bool {
-    process.is_none() || thread::with(|state: &ThreadState| state.transient.get() > 0)
+    process.is_none() || thread::with(|state: &ThreadState| state.is_transient())
 }
 
 /// The heap gave nothing: the system's memory if there is no heap or the thread wants it so,
 /// else null, for the heap is full.
 #[cold]
 fn fall_back(system: impl FnOnce() -> *mut u8) -> *mut u8 {
-    let transient = thread::with(|state| state.transient.get() > 0);
+    let transient = thread::with(|state| state.is_transient());
     if transient || process::get().is_none() { system() } else { ptr::null_mut() }
 }
 

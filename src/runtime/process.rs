@@ -155,7 +155,7 @@ extern "C" fn after_fork_in_child() {
         process.opened.set_forked(true);
         process.heap.arena().cow().reset_in_fork();
         // The threads that were inside, or were closing the gate, do not exist here.
-        let own = thread::with(|state| state.lane_if_any().map(|lane| &lane.pass));
+        let own = thread::with(|state| state.lane_if_any().map(|lane| lane.pass()));
         process.gate.reset_in_fork(process.heap.passes(), own);
         // SAFETY: `before_fork` ran in the thread that this one is a fork of.
         unsafe { process.heap.let_go() };

@@ -24,7 +24,7 @@ impl Scope {
     #[inline]
     #[must_use]
     pub fn enter() -> Self {
-        Self::begin(|_, lane| lane.begun.note_change())
+        Self::begin(|_, lane| lane.begun().note_change())
     }
 
     /// As [`Scope::enter`], for what need not be saved: a heap that saw nothing else is not
@@ -43,7 +43,7 @@ impl Scope {
     /// As [`Scope::enter`], and counts as an operation; unless it would have to wait for a freeze.
     #[inline]
     pub(crate) fn try_enter_operation() -> Option<Self> {
-        let enter = |process: &Process, lane: &Lane| process.gate.try_enter_scope(&lane.pass);
+        let enter = |process: &Process, lane: &Lane| process.gate.try_enter_scope(lane.pass());
         Self::begin_if(enter, count_operation)
     }
 
@@ -64,7 +64,7 @@ impl Scope {
     #[inline]
     fn begin(count: impl FnOnce(&Process, &Lane)) -> Self {
         let enter = |process: &Process, lane: &Lane| {
-            process.gate.enter_scope(&lane.pass);
+            process.gate.enter_scope(lane.pass());
             true
         };
         match Self::begin_if(enter, count) {
@@ -116,7 +116,7 @@ impl Drop for Scope {
                     if !state.unended.is_empty() {
                         pages::hold_unended(process, state);
                     }
-                    process.gate.leave_scope(&lane.pass);
+                    process.gate.leave_scope(lane.pass());
                 }
             } else {
                 state.scopes.set(scopes.saturating_sub(1));
@@ -127,7 +127,7 @@ impl Drop for Scope {
 
 #[inline]
 fn count_operation(process: &Process, lane: &Lane) {
-    lane.begun.note_operation();
+    lane.begun().note_operation();
     process.opened.trigger(process.heap.arena().cow().bell());
 }
 
@@ -176,25 +176,24 @@ impl Drop for Holding {
 /// Nothing that `f` allocates may ever be reachable from a root: after a restart it would
 /// dangle. This concerns every value that leaves `f`, and what other values it is moved into.
 pub unsafe fn transient<R>(f: impl FnOnce() -> R) -> R {
-    struct Leave;
+    struct Leave(bool);
     impl Drop for Leave {
         fn drop(&mut self) {
-            thread::with(|state| state.transient.set(state.transient.get() - 1));
+            thread::with(|state| state.set_transient(self.0));
         }
     }
-    thread::with(|state| state.transient.set(state.transient.get() + 1));
-    let _leave = Leave;
+    let _leave = Leave(thread::with(|state| state.set_transient(true)));
     f()
 }
 
 /// Runs `f` with allocations coming from the heap again, inside `transient`.
 pub(super) fn not_transient<R>(f: impl FnOnce() -> R) -> R {
-    struct Restore(u32);
+    struct Restore(bool);
     impl Drop for Restore {
         fn drop(&mut self) {
-            thread::with(|state| state.transient.set(self.0));
+            thread::with(|state| state.set_transient(self.0));
         }
     }
-    let _restore = Restore(thread::with(|state| state.transient.replace(0)));
+    let _restore = Restore(thread::with(|state| state.set_transient(false)));
     f()
 }

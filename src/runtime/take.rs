@@ -96,6 +96,7 @@ pub(super) fn freeze(
     })?;
     let engine = process.heap.arena().cow();
     preparation.prepare(engine, is_asked);
+    process.heap.settle();
     let frozen = freeze_prepared(process, engine, number, saves);
     if frozen.is_err() {
         engine.stage().release();

@@ -14,13 +14,15 @@ use std::ptr::NonNull;
 
 /// A thread's state.
 pub(super) struct ThreadState {
+    /// The thread's lane, unless it allocates transiently.
+    at_hand: Cell<Option<&'static Lane>>,
     lane: Cell<Option<&'static Lane>>,
     /// How many scopes the thread is in.
     pub(super) scopes: Cell<u32>,
     /// Writes to tracked blocks that began in the thread's scopes.
     pub(super) unended: Unended,
-    /// How many `transient` calls the thread is in.
-    pub(super) transient: Cell<u32>,
+    /// Whether the thread is in a `transient` call.
+    transient: Cell<bool>,
     /// How many roots the thread holds, for reading or writing.
     pub(super) holds: Cell<u32>,
     /// How much of its buffer for system calls is in use.
@@ -36,10 +38,11 @@ pub(super) struct ThreadState {
 thread_local! {
     static STATE: ThreadState = const {
         ThreadState {
+            at_hand: Cell::new(None),
             lane: Cell::new(None),
             scopes: Cell::new(0),
             unended: Unended::new(),
-            transient: Cell::new(0),
+            transient: Cell::new(false),
             holds: Cell::new(0),
             bounced: Cell::new(0),
             bounce: Cell::new(0),
@@ -106,6 +109,30 @@ pub(super) fn with<R>(f: impl FnOnce(&ThreadState) -> R) -> R {
 }
 
 impl ThreadState {
+    /// The thread's lane, if it has one and does not allocate transiently.
+    #[inline]
+    pub(super) fn lane_at_hand(&self) -> Option<&'static Lane> {
+        self.at_hand.get()
+    }
+
+    /// Whether the thread is in a `transient` call.
+    #[inline]
+    pub(super) fn is_transient(&self) -> bool {
+        self.transient.get()
+    }
+
+    /// Sets whether the thread is in a `transient` call. Gives whether it was.
+    pub(super) fn set_transient(&self, transient: bool) -> bool {
+        self.at_hand.set(self.lane.get().filter(|_| !transient));
+        self.transient.replace(transient)
+    }
+
+    /// Whether the thread is in a scope.
+    #[inline]
+    pub(super) fn is_scoped(&self) -> bool {
+        self.scopes.get() > 0
+    }
+
     /// The thread's lane. `None`: there are too many threads.
     #[inline]
     pub(super) fn lane(&self, process: &'static Process) -> Option<&'static Lane> {
@@ -129,6 +156,7 @@ impl ThreadState {
     fn attach(&self, process: &'static Process) -> Option<&'static Lane> {
         let lane = process.heap.attach()?;
         self.lane.set(Some(lane));
+        self.set_transient(self.transient.get());
         process.exit_hook.arm(NonNull::from(lane).cast());
         Some(lane)
     }
@@ -139,14 +167,15 @@ pub(super) extern "C" fn give_back(_: *mut std::ffi::c_void) {
     let Some(process) = process::get() else { return };
     with(|state| {
         let Some(lane) = state.lane.take() else { return };
+        state.at_hand.set(None);
         state.bounce.set(0);
         // A scope that was leaked ends with its thread.
         pages::hold_unended(process, state);
         state.scopes.set(0);
-        process.gate.enter_call(&lane.pass);
+        process.gate.enter_call(lane.pass());
         // SAFETY: the lane was this thread's, and its state no longer names it.
         unsafe { process.heap.retire(lane) };
-        process.gate.leave_call(&lane.pass);
+        process.gate.leave_call(lane.pass());
         // Only now: whoever takes the lane takes its pass.
         // SAFETY: as above, and it has been retired.
         unsafe { process.heap.make_idle(lane) };

@@ -24,6 +24,9 @@ const RETRY: Duration = Duration::from_secs(10);
 /// How long it rests between two rounds of verifying what is on the disk.
 const ROUND: Duration = Duration::from_secs(60);
 
+/// How often it looks for free memory that is kept and not wanted, while there is some.
+const DECAY: Duration = Duration::from_secs(1);
+
 /// How long it waits at first, for the program to ask for a root, and how often it looks.
 const START: Duration = Duration::from_millis(50);
 const LOOK: Duration = Duration::from_millis(5);
@@ -187,7 +190,8 @@ impl Worker {
         };
         loop {
             let scrub = self.scrub.map(|_| until_round(scrubbed));
-            let (_, ending) = self.calls.wait(retry.into_iter().chain(scrub).min());
+            let decay = self.process.heap.decay().then_some(DECAY);
+            let (_, ending) = self.calls.wait(retry.into_iter().chain(scrub).chain(decay).min());
             self.directory.store.prune();
             if ending {
                 return;

@@ -88,8 +88,8 @@ impl Writer {
         }
         if pages >= PAGES_PER_CHUNK {
             // There may be no room for it.
-            if let Some(first) = self.space.take_large(arena, purpose, pages, 8) {
-                self.add(arena, Block { first, pages, kind });
+            if let Some((first, zeroed)) = self.space.take_large(arena, purpose, pages, 8) {
+                self.add(arena, Block { first, pages, kind }, zeroed);
             }
             return;
         }

@@ -180,23 +180,26 @@ impl World {
 
 impl Writer {
     fn take(&mut self, arena: &Arena, purpose: Purpose) {
-        let block = self.space.take_large(arena, purpose, PAGES_PER_CHUNK, 8).expect("room");
-        self.add(arena, Block { first: block, pages: PAGES_PER_CHUNK, kind: purpose.kind() });
+        let (first, zeroed) =
+            self.space.take_large(arena, purpose, PAGES_PER_CHUNK, 8).expect("room");
+        self.add(arena, Block { first, pages: PAGES_PER_CHUNK, kind: purpose.kind() }, zeroed);
     }
 
     /// A large block that has just been taken.
-    fn add(&mut self, arena: &Arena, block: Block) {
+    fn add(&mut self, arena: &Arena, block: Block, zeroed: bool) {
         self.blocks.push(block);
         // SAFETY: a block of that size, just taken.
         let bytes =
             unsafe { bytes_at(arena.address(block.first), block.pages as usize * PAGE_SIZE) };
-        assert!(bytes.iter().step_by(509).all(|byte| *byte == 0), "fresh memory");
+        assert!(!zeroed || bytes.iter().step_by(509).all(|byte| *byte == 0), "fresh memory");
         if block.kind == CellKind::Tracked {
             // As the heap does it: pages that nobody writes to are as fresh as the others.
             let pages = block.first.0..block.first.0 + block.pages;
             pages.for_each(|page| arena.cow().announce_tracked(PageIndex(page)));
         }
-        for page in (0..block.pages).step_by(STRIDE as usize) {
+        // What is not fresh may have anything in it.
+        let stride = if zeroed { STRIDE as usize } else { 1 };
+        for page in (0..block.pages).step_by(stride) {
             self.write(arena, PageIndex(block.first.0 + page), block.kind);
         }
     }

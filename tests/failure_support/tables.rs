@@ -4,12 +4,17 @@
 use std::collections::BTreeMap;
 use std::ptr;
 use stillheap::arena::{Arena, ChunkKind, first_table_page, later_table_pages};
-use stillheap::base::{CHUNKS_PER_CELL, ChunkIndex, PAGE_SIZE};
+use stillheap::base::{CHUNKS_PER_CELL, CellIndex, ChunkIndex, PAGE_SIZE};
 
 /// The pages of tables that an image has to hold, as they are now.
 pub(crate) fn tables(arena: &Arena) -> BTreeMap<u32, Vec<u8>> {
     let mut found = BTreeMap::new();
-    for cell in arena.live_cells() {
+    let is_used = |cell: CellIndex| {
+        let chunks = 1..CHUNKS_PER_CELL;
+        let mut kinds = chunks.map(|n| arena.kind(ChunkIndex(cell.first_chunk().0 + n)));
+        cell.0 == 0 || kinds.any(|kind| kind.is_some_and(|kind| kind != ChunkKind::Free))
+    };
+    for cell in arena.live_cells().filter(|&cell| is_used(cell)) {
         for place in 0..CHUNKS_PER_CELL {
             let chunk = ChunkIndex(cell.first_chunk().0 + place);
             let start = match arena.slot(chunk) {

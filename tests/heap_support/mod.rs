@@ -36,8 +36,15 @@ pub(crate) fn free(heap: &Heap, lane: &Lane, block: NonNull<u8>) -> Result<(), B
     unsafe { heap.free(lane, block.addr().get()) }
 }
 
+/// Gives a lane back: so blocks that it has at hand are not taken for blocks in use.
+pub(crate) fn detach(heap: &Heap, lane: &Lane) {
+    // SAFETY: the lane is this test's, and is not used any more.
+    unsafe { heap.detach(lane) };
+}
+
 /// Freezes the heap, which nobody changes, and makes a snapshot of it durable.
 pub(crate) fn commit(store: &Store<DiskDir>, heap: &Heap, at: u64, operations: u64) {
+    heap.settle();
     let engine = heap.arena().cow();
     engine.stage().prepare(1 << 20);
     engine.freeze(Some(Saves::All)).unwrap();
