@@ -84,8 +84,8 @@ pub(super) struct Local {
     pub(super) spare_pages: u32,
 }
 
-/// Where a lane takes its next block of a kind from: a claimed word of a slab's taken map. The lane's
-/// thread alone changes it.
+/// Where a lane takes its next block of a kind from: a claimed word of a slab's taken map. Its
+/// thread alone changes this.
 #[repr(C)]
 pub(super) struct Active {
     /// The word. One without a free block if none is claimed; null in a lane that is being made.
