@@ -169,7 +169,11 @@ fn killed_while_merging() {
     let place = Place::new();
     place.live(" : fill=12 snap quit");
     let (mut durable, mut merged, mut random) = (1, 0, 12_345_u64);
-    for life in 0..15 {
+    // On a busy machine lives of half a second hardly come to merging.
+    for life in 0..60 {
+        if life >= 15 && merged > 0 {
+            break;
+        }
         let mut command = place.life(" : list ready snap=100000");
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().expect("a process");
