@@ -13,12 +13,12 @@ use heap_support::{commit, detach, heap_at, open, own_base};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ptr::NonNull;
 use stillheap::arena::Purpose;
-use stillheap::base::PAGE_SIZE;
+use stillheap::base::{CELL_SIZE, PAGE_SIZE, PAGES_PER_CELL, PageIndex, PageRun};
 use stillheap::heap::{Heap, Lane, RootRecord};
 use stillheap::image::{Choice, choose};
 use stillheap::os::DiskDir;
 use stillheap::snapshot::host_of;
-use stillheap::trace::{Block, ChainSource, Trace, Visit};
+use stillheap::trace::{Block, ChainSource, Source, Trace, Visit};
 
 /// Random numbers in the sizes that are needed here.
 struct Random(random_support::Random);
@@ -230,7 +230,7 @@ fn check(
     for block in trace.blocks().unreached() {
         let known = blocks.iter().find(|known| known.address - arena.start == block.start).unwrap();
         assert_eq!(known.purpose, block.purpose);
-        assert!(trace.blocks().unreached_at(block.start + block.len - 1).is_some());
+        assert!(trace.blocks().at(block.start + block.len - 1) == Some(block));
     }
     let (block, word) = outside;
     let at = (blocks[block].address - arena.start, blocks[block].len - 8, word);
@@ -241,6 +241,49 @@ fn check(
 fn what_is_reached_is_what_the_model_says() {
     let rounds = if std::env::var_os("STILLHEAP_LONG").is_some() { 1000 } else { 25 };
     (0..rounds).for_each(round);
+}
+
+/// Pages of random words, among them those that tables are made of, and addresses.
+struct Noise(Random, Vec<u8>);
+
+impl Source for Noise {
+    type Error = std::convert::Infallible;
+
+    fn page(&mut self, page: PageIndex) -> Result<Option<&[u8]>, Self::Error> {
+        let Self(random, bytes) = self;
+        bytes.clear();
+        // Where a slot has its chunk's entry, and those of its pages.
+        let is_table = page.within_chunk().is_multiple_of(16);
+        while bytes.len() < PAGE_SIZE {
+            let number = match is_table {
+                true if bytes.len() < 0x800 => random.below(4) | random.below(4) << 32,
+                true => {
+                    let entry = |random: &mut Random| {
+                        random.below(5) | random.below(80) << 8 | random.below(20) << 16
+                    };
+                    entry(random) | entry(random) << 32
+                }
+                false => random.below(200 << 20),
+            };
+            bytes.extend(number.to_le_bytes());
+        }
+        Ok(Some(bytes))
+    }
+}
+
+#[test]
+fn any_tables_can_be_read_and_followed() {
+    let mut reached = 0;
+    for seed in 0..20 {
+        let pages = PageRun { first: PageIndex(0), count: 3 * PAGES_PER_CELL };
+        let arena = 0..3 * CELL_SIZE as u64;
+        let mut trace = Trace::read(Noise(Random::new(seed), Vec::new()), arena, [pages]).unwrap();
+        let (all, mut seen) = (trace.all().all().blocks, Seen::default());
+        assert_eq!(trace.run(&mut seen).unwrap(), Ok(()));
+        assert_eq!(all, trace.blocks().unreached().count() as u64 + seen.reached.len() as u64);
+        reached += seen.reached.len();
+    }
+    assert!(reached > 1000, "{reached}");
 }
 
 const _: () = assert!(PAGE_SIZE == 4096, "sizes above are chosen for it");

@@ -1,15 +1,20 @@
-//! The blocks in use that a snapshot has, by address, and which of them have been reached.
+//! The blocks in use that a snapshot has, by address, and how far the trace has come with each.
+//!
+//! A block's state is two bits, which lie beside those of the blocks around it: a walk through
+//! memory in any order touches few cache lines for it.
 
 use crate::arena::{BLOCK_MIN, Purpose};
 use crate::base::{
-    CELL_SIZE, CHUNK_SIZE, CellIndex, ChunkIndex, PAGE_SIZE, PAGES_PER_CHUNK, PageIndex,
+    CELL_SIZE, CHUNK_SIZE, CHUNKS_PER_CELL, CellIndex, ChunkIndex, PAGE_SIZE, PAGES_PER_CHUNK,
+    PageIndex,
 };
+use crate::heap::{CLASSES, class_pages, class_size};
+use std::collections::BTreeSet;
 
-/// Words of a chunk's map: one bit for each possible start of a block.
-pub(super) const MAP_WORDS: usize = CHUNK_SIZE / BLOCK_MIN / 64;
-const UNITS_PER_PAGE: u32 = 256;
-
-static_assertions::const_assert_eq!(UNITS_PER_PAGE as usize * BLOCK_MIN, PAGE_SIZE);
+pub(super) const PAGES: usize = PAGES_PER_CHUNK as usize;
+const CHUNKS: usize = CHUNKS_PER_CELL as usize;
+/// Groups of a chunk, if all of its blocks are as small as can be.
+pub(super) const GROUPS_MAX: usize = CHUNK_SIZE / BLOCK_MIN / 64;
 
 /// A block of a snapshot.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -24,232 +29,327 @@ pub struct Block {
     pub class: Option<u8>,
 }
 
-/// The blocks of a snapshot.
-#[derive(Debug, Default)]
-pub struct Blocks {
-    /// Cells, or spans, rising.
-    pub(super) cells: Vec<CellBlocks>,
-    /// For each cell of the arena up to the last one in use, its (or its span's) place, plus one.
-    pub(super) places: Vec<u32>,
+/// What an address leads to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Reach {
+    /// To a block that had not been reached.
+    First(Block),
+    /// To one that has been.
+    Again,
+    /// To no block in use.
+    Nowhere,
 }
 
+/// The blocks of a snapshot.
 #[derive(Debug)]
-pub(super) struct CellBlocks {
-    pub(super) first: CellIndex,
-    pub(super) span: u32,
-    /// From the cell's second chunk on.
+pub struct Blocks {
+    /// Cells, or the first of spans, rising; and how many cells each has.
+    pub(super) cells: Vec<(CellIndex, u32)>,
+    /// For each cell of the arena up to the last one in use, its (or its span's) place, plus one.
+    pub(super) places: Vec<u32>,
+    /// What the chunks of the cells hold, 32 for each cell or span.
     pub(super) chunks: Vec<ChunkBlocks>,
+    /// What their pages belong to, 512 for each chunk that has slabs or runs.
+    pub(super) pages: Vec<PageUse>,
+    pub(super) groups: Vec<Group>,
+    /// How many blocks wait that start in each of `chunks`, and where any do.
+    waiting: Vec<u32>,
+    busy: BTreeSet<usize>,
+    classes: [Class; CLASSES],
 }
 
 /// What a chunk holds.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) enum ChunkBlocks {
     None,
-    Paged(Box<Paged>),
+    /// Slabs and runs: where its pages and its groups begin.
+    Paged {
+        purpose: Purpose,
+        pages: u32,
+        groups: u32,
+    },
     /// A large block starts here. Its first page is counted from the arena's base.
     Large {
+        purpose: Purpose,
         first: PageIndex,
         pages: u32,
-        purpose: Purpose,
-        reached: bool,
+        group: u32,
     },
     /// The large block that fills this chunk starts so many chunks before.
     Body(u32),
 }
 
-#[derive(Debug)]
-pub(super) struct Paged {
-    pub(super) purpose: Purpose,
-    pub(super) pages: [PageUse; PAGES_PER_CHUNK as usize],
-    /// Bit `n`: the block that starts `n` units after its slab's or run's first page is in use,
-    /// and has not been reached. The bits of a slab begin at its first page's.
-    pub(super) unreached: [u64; MAP_WORDS],
-}
-
-/// What a page of a paged chunk belongs to.
+/// What a page of a paged chunk belongs to. Groups are counted from the chunk's first.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum PageUse {
     None,
     Slab {
         class: u8,
         back: u16,
+        group: u16,
     },
     /// A run of `pages`, that starts `back` pages before.
     Run {
         pages: u16,
         back: u16,
+        group: u16,
     },
     /// The end of a large block.
     Tail,
 }
 
-/// A block, and the place of its bit: in a map, or (`None`) in the chunk of a large one.
-struct Found {
+/// The states of 64 neighbours of a slab, or of one run or large block. A block that is not in use
+/// has neither bit.
+#[derive(Clone, Copy, Default, Debug)]
+pub(super) struct Group {
+    /// Not looked at yet.
+    pub(super) left: u64,
+    /// Reached: it waits, or has been looked at.
+    pub(super) reached: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Class {
+    size: u32,
+    pub(super) pages: u32,
+    pub(super) blocks: u32,
+}
+
+/// A block, the chunk in which it starts, and where its state is.
+#[derive(Debug)]
+pub(super) struct Found {
     block: Block,
-    cell: usize,
     chunk: usize,
-    bit: Option<u32>,
+    group: usize,
+    bit: u64,
+}
+
+impl Default for Blocks {
+    fn default() -> Self {
+        let classes = std::array::from_fn(|class| {
+            let (size, pages) = (class_size(class), class_pages(class));
+            let small = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+            Class {
+                size: small(size),
+                pages: small(pages),
+                blocks: small(pages * PAGE_SIZE / size),
+            }
+        });
+        Self {
+            cells: Vec::new(),
+            places: Vec::new(),
+            chunks: Vec::new(),
+            pages: Vec::new(),
+            groups: Vec::new(),
+            waiting: Vec::new(),
+            busy: BTreeSet::new(),
+            classes,
+        }
+    }
 }
 
 impl Blocks {
-    /// The block in use, reached or not, that has a byte so far from the arena's base; `None` also
-    /// if it is too late to tell, for a slab's block has been reached.
-    #[must_use]
-    pub fn unreached_at(&self, offset: u64) -> Option<Block> {
-        let found = self.find(offset)?;
-        self.is_unreached(&found).then_some(found.block)
+    pub(super) fn class(&self, class: u8) -> Class {
+        self.classes[usize::from(class)]
     }
 
-    /// Reaches the block that has that byte. `None`: there is none, or it has been reached.
-    pub fn reach(&mut self, offset: u64) -> Option<Block> {
+    /// The block in use that has the byte so far from the arena's base.
+    #[must_use]
+    pub fn at(&self, offset: u64) -> Option<Block> {
         let found = self.find(offset)?;
-        if !self.is_unreached(&found) {
+        let group = &self.groups[found.group];
+        ((group.left | group.reached) & found.bit != 0).then_some(found.block)
+    }
+
+    /// Reaches a block that was found; if it had not been reached, it waits from now on.
+    pub(super) fn reach(&mut self, found: &Found) -> Reach {
+        let group = &mut self.groups[found.group];
+        if group.reached & found.bit != 0 {
+            return Reach::Again;
+        }
+        if group.left & found.bit == 0 {
+            return Reach::Nowhere;
+        }
+        group.reached |= found.bit;
+        if self.waiting.len() < self.chunks.len() {
+            self.waiting.resize(self.chunks.len(), 0);
+        }
+        self.waiting[found.chunk] += 1;
+        if self.waiting[found.chunk] == 1 {
+            self.busy.insert(found.chunk);
+        }
+        Reach::First(found.block)
+    }
+
+    /// The next of `chunks` where blocks wait, from `at` on; after the last one the first.
+    pub(super) fn next_busy(&self, at: usize) -> Option<usize> {
+        self.busy.range(at..).next().or_else(|| self.busy.first()).copied()
+    }
+
+    /// A block that waits in one of `chunks`, from its page `at` on, and then from the first: it
+    /// waits no more.
+    pub(super) fn take(&mut self, chunk: usize, at: &mut usize) -> Option<Block> {
+        let waiting = self.waiting.get(chunk).copied().unwrap_or(0);
+        if waiting == 0 {
+            self.busy.remove(&chunk);
             return None;
         }
-        match (&mut self.cells[found.cell].chunks[found.chunk], found.bit) {
-            (ChunkBlocks::Paged(paged), Some(bit)) => {
-                paged.unreached[(bit / 64) as usize] &= !(1 << (bit % 64));
-            }
-            (ChunkBlocks::Large { reached, .. }, _) => *reached = true,
-            _ => return None,
+        self.waiting[chunk] = waiting - 1;
+        if let ChunkBlocks::Large { group, .. } = self.chunks[chunk] {
+            self.groups[group as usize].left = 0;
+            return self.large(chunk);
         }
-        Some(found.block)
-    }
-
-    fn is_unreached(&self, found: &Found) -> bool {
-        match (&self.cells[found.cell].chunks[found.chunk], found.bit) {
-            (ChunkBlocks::Paged(paged), Some(bit)) => {
-                paged.unreached[(bit / 64) as usize] >> (bit % 64) & 1 == 1
-            }
-            (ChunkBlocks::Large { reached, .. }, _) => !reached,
-            _ => false,
-        }
-    }
-
-    fn find(&self, offset: u64) -> Option<Found> {
-        let cell = usize::try_from(offset / CELL_SIZE as u64).ok()?;
-        let place = self.places.get(cell)?.checked_sub(1)? as usize;
-        let blocks = self.cells.get(place)?;
-        let chunk = match blocks.span {
-            1 => usize::try_from(offset / CHUNK_SIZE as u64 % 32).ok()?.checked_sub(1)?,
-            // A span holds one block, that starts in its second chunk or later.
-            _ => 0,
-        };
-        match blocks.chunks.get(chunk)? {
-            ChunkBlocks::None => None,
-            ChunkBlocks::Paged(paged) => {
-                let page = usize::try_from(offset / PAGE_SIZE as u64 % 512).ok()?;
-                match paged.pages[page] {
-                    PageUse::None => None,
-                    PageUse::Tail => self.find_large(place, chunk.checked_sub(1)?, offset),
-                    PageUse::Slab { class, back } => {
-                        let first = page.checked_sub(usize::from(back))?;
-                        paged.slab_block(offset, class, first).map(|(block, bit)| Found {
-                            block,
-                            cell: place,
-                            chunk,
-                            bit: Some(bit),
-                        })
-                    }
-                    PageUse::Run { pages, back } => {
-                        let first = page.checked_sub(usize::from(back))?;
-                        let start = offset / PAGE_SIZE as u64 - u64::from(back);
-                        let block = Block {
-                            start: start * PAGE_SIZE as u64,
-                            len: u64::from(pages) * PAGE_SIZE as u64,
-                            purpose: paged.purpose,
-                            class: None,
-                        };
-                        let bit = u32::try_from(first).ok()? * UNITS_PER_PAGE;
-                        Some(Found { block, cell: place, chunk, bit: Some(bit) })
+        loop {
+            let (head, count) = self.head(chunk, *at);
+            if let Some((first, groups)) = head {
+                for (number, group) in self.groups[first..first + groups].iter_mut().enumerate() {
+                    let waiting = group.left & group.reached;
+                    if waiting != 0 {
+                        group.left &= !(1 << waiting.trailing_zeros());
+                        let number = number * 64 + waiting.trailing_zeros() as usize;
+                        return self.starting_at(chunk, *at, number);
                     }
                 }
             }
-            ChunkBlocks::Large { .. } | ChunkBlocks::Body(_) => {
-                self.find_large(place, chunk, offset)
+            *at = if *at + count < PAGES { *at + count } else { 0 };
+        }
+    }
+
+    /// The groups of the slab or run that starts at that page of a chunk, the first and how many;
+    /// and after how many pages to go on.
+    fn head(&self, chunk: usize, page: usize) -> (Option<(usize, usize)>, usize) {
+        let ChunkBlocks::Paged { pages, groups, .. } = self.chunks[chunk] else {
+            return (None, PAGES);
+        };
+        match self.pages[pages as usize + page] {
+            PageUse::Slab { class, back: 0, group } => {
+                let class = self.class(class);
+                let found = (groups as usize + usize::from(group), class.blocks.div_ceil(64));
+                (Some((found.0, found.1 as usize)), class.pages as usize)
+            }
+            PageUse::Run { pages, back: 0, group } => {
+                (Some((groups as usize + usize::from(group), 1)), usize::from(pages))
+            }
+            _ => (None, 1),
+        }
+    }
+
+    /// Block `number` of the slab, or the run, that starts at that page.
+    fn starting_at(&self, chunk: usize, page: usize, number: usize) -> Option<Block> {
+        let ChunkBlocks::Paged { purpose, pages, .. } = self.chunks[chunk] else { return None };
+        let first = self.offset_of(chunk) + (page * PAGE_SIZE) as u64;
+        match self.pages[pages as usize + page] {
+            PageUse::Slab { class, .. } => {
+                let len = u64::from(self.class(class).size);
+                Some(Block { start: first + number as u64 * len, len, purpose, class: Some(class) })
+            }
+            PageUse::Run { pages, .. } => {
+                let len = u64::from(pages) * PAGE_SIZE as u64;
+                Some(Block { start: first, len, purpose, class: None })
+            }
+            PageUse::None | PageUse::Tail => None,
+        }
+    }
+
+    /// Where one of `chunks` lies.
+    fn offset_of(&self, chunk: usize) -> u64 {
+        let (first, _) = self.cells[chunk / CHUNKS];
+        let place = u32::try_from(chunk % CHUNKS).unwrap_or(0);
+        ChunkIndex(first.first_chunk().0 + place).offset() as u64
+    }
+
+    /// The block that would have the byte so far from the arena's base, in use or not. Its state is
+    /// not looked at: the processor can find many at a time, as none waits for another's memory.
+    pub(super) fn find(&self, offset: u64) -> Option<Found> {
+        let cell = usize::try_from(offset / CELL_SIZE as u64).ok()?;
+        let place = self.places.get(cell)?.checked_sub(1)? as usize;
+        let chunk = match self.cells[place] {
+            (_, 1) => usize::try_from(offset / CHUNK_SIZE as u64 % CHUNKS as u64).ok()?,
+            // A span holds one block, that starts in its second chunk or later.
+            _ => 1,
+        };
+        let chunk = place * CHUNKS + chunk;
+        let ChunkBlocks::Paged { purpose, pages, groups } = self.chunks[chunk] else {
+            return self.find_large(chunk, offset);
+        };
+        let page = usize::try_from(offset / PAGE_SIZE as u64 % PAGES as u64).ok()?;
+        let first = |back: u16| (offset / PAGE_SIZE as u64 - u64::from(back)) * PAGE_SIZE as u64;
+        match self.pages[pages as usize + page] {
+            PageUse::None => None,
+            PageUse::Tail => self.find_large(chunk.checked_sub(1)?, offset),
+            PageUse::Slab { class: number, back, group } => {
+                let class = self.class(number);
+                let block = u32::try_from(offset - first(back)).ok()? / class.size;
+                // Behind the last block there may be some bytes.
+                (block < class.blocks).then(|| Found {
+                    block: Block {
+                        start: first(back) + u64::from(block) * u64::from(class.size),
+                        len: class.size.into(),
+                        purpose,
+                        class: Some(number),
+                    },
+                    chunk,
+                    group: groups as usize + usize::from(group) + (block / 64) as usize,
+                    bit: 1 << (block % 64),
+                })
+            }
+            PageUse::Run { pages, back, group } => {
+                let len = u64::from(pages) * PAGE_SIZE as u64;
+                let block = Block { start: first(back), len, purpose, class: None };
+                Some(Found { block, chunk, group: groups as usize + usize::from(group), bit: 1 })
             }
         }
     }
 
     /// The large block in that chunk, if it has that byte.
-    fn find_large(&self, cell: usize, chunk: usize, offset: u64) -> Option<Found> {
-        let chunks = &self.cells.get(cell)?.chunks;
-        let head = match chunks.get(chunk)? {
-            ChunkBlocks::Body(back) => chunk.checked_sub(*back as usize)?,
+    #[cold]
+    fn find_large(&self, chunk: usize, offset: u64) -> Option<Found> {
+        let chunk = match self.chunks[chunk] {
+            ChunkBlocks::Body(back) => chunk.checked_sub(back as usize)?,
             _ => chunk,
         };
-        let ChunkBlocks::Large { first, pages, purpose, .. } = chunks.get(head)? else {
+        let ChunkBlocks::Large { group, .. } = self.chunks[chunk] else { return None };
+        let block = self.large(chunk)?;
+        let within = offset.checked_sub(block.start)? < block.len;
+        within.then_some(Found { block, chunk, group: group as usize, bit: 1 })
+    }
+
+    /// The large block that starts in that chunk.
+    fn large(&self, chunk: usize) -> Option<Block> {
+        let ChunkBlocks::Large { purpose, first, pages, .. } = self.chunks[chunk] else {
             return None;
         };
-        let block = Block {
-            start: first.offset() as u64,
-            len: u64::from(*pages) * PAGE_SIZE as u64,
-            purpose: *purpose,
-            class: None,
-        };
-        let within = offset.checked_sub(block.start)? < block.len;
-        within.then_some(Found { block, cell, chunk: head, bit: None })
+        let (start, len) = (first.offset() as u64, u64::from(pages) * PAGE_SIZE as u64);
+        Some(Block { start, len, purpose, class: None })
     }
 
     /// All blocks in use that have not been reached, rising within a cell's slabs and runs.
     pub fn unreached(&self) -> impl Iterator<Item = Block> {
-        self.cells.iter().flat_map(|cell| {
-            let first = cell.first.first_chunk().0 + 1;
-            (first..).zip(&cell.chunks).flat_map(|(chunk, blocks)| {
-                let large = match blocks {
-                    &ChunkBlocks::Large { first, pages, purpose, reached: false } => Some(Block {
-                        start: first.offset() as u64,
-                        len: u64::from(pages) * PAGE_SIZE as u64,
-                        purpose,
-                        class: None,
-                    }),
-                    _ => None,
-                };
-                let paged = match blocks {
-                    ChunkBlocks::Paged(paged) => Some(paged),
-                    _ => None,
-                };
-                let paged = paged.into_iter().flat_map(move |paged| paged.all(ChunkIndex(chunk)));
-                large.into_iter().chain(paged)
-            })
+        (0..self.chunks.len()).flat_map(move |chunk| {
+            let large = match self.chunks[chunk] {
+                ChunkBlocks::Large { group, .. } if self.groups[group as usize].reached == 0 => {
+                    self.large(chunk)
+                }
+                _ => None,
+            };
+            large.into_iter().chain(self.unreached_in(chunk))
         })
     }
-}
 
-impl Paged {
-    /// The slab's block at that offset, and its bit. The slab starts at the chunk's page `first`.
-    fn slab_block(&self, offset: u64, class: u8, first: usize) -> Option<(Block, u32)> {
-        let size = crate::heap::class_size(usize::from(class)) as u64;
-        let slab = offset / CHUNK_SIZE as u64 * CHUNK_SIZE as u64 + (first * PAGE_SIZE) as u64;
-        let number = (offset - slab) / size;
-        let bit = u32::try_from(first).ok()? * UNITS_PER_PAGE + u32::try_from(number).ok()?;
-        let start = slab + number * size;
-        let block = Block { start, len: size, purpose: self.purpose, class: Some(class) };
-        // What lies behind the last block has no bit.
-        ((bit as usize) < MAP_WORDS * 64).then_some((block, bit))
-    }
-
-    /// All unreached blocks of the chunk.
-    fn all(&self, chunk: ChunkIndex) -> impl Iterator<Item = Block> {
-        let set = self.unreached.iter().enumerate().flat_map(|(word, &bits)| {
-            (0..64).filter(move |bit| bits >> bit & 1 == 1).map(move |bit| (word, bit))
-        });
-        set.filter_map(move |(word, bit)| {
-            // A slab's bits lie at its first page's and those after it.
-            let (page, mut unit) = (word / 4, word as u64 % 4 * 64 + bit);
-            let (first, class) = match self.pages[page] {
-                PageUse::Slab { class, back } => (page.checked_sub(usize::from(back))?, class),
-                PageUse::Run { pages, back: 0 } => {
-                    let start = (chunk.offset() + page * PAGE_SIZE) as u64;
-                    let len = u64::from(pages) * PAGE_SIZE as u64;
-                    return Some(Block { start, len, purpose: self.purpose, class: None });
-                }
-                _ => return None,
-            };
-            unit += ((page - first) as u64) * u64::from(UNITS_PER_PAGE);
-            let len = crate::heap::class_size(usize::from(class)) as u64;
-            let start = (chunk.offset() + first * PAGE_SIZE) as u64 + unit * len;
-            Some(Block { start, len, purpose: self.purpose, class: Some(class) })
+    /// Those of a chunk's slabs and runs.
+    fn unreached_in(&self, chunk: usize) -> impl Iterator<Item = Block> {
+        let pages = match self.chunks[chunk] {
+            ChunkBlocks::Paged { .. } => 0..PAGES,
+            _ => 0..0,
+        };
+        pages.flat_map(move |page| {
+            let (first, groups) = self.head(chunk, page).0.unwrap_or_default();
+            let numbered = self.groups[first..first + groups].iter().enumerate();
+            numbered.flat_map(move |(number, group)| {
+                let bits = group.left & !group.reached;
+                let set = (0..64).filter(move |bit| bits >> bit & 1 == 1);
+                set.filter_map(move |bit| self.starting_at(chunk, page, number * 64 + bit))
+            })
         })
     }
 }

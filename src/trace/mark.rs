@@ -1,14 +1,14 @@
 //! The trace: from the roots on, block by block, through all words.
 //!
-//! Blocks that were reached and not looked at yet stand in lists by chunk, and a chunk's are
-//! looked at together: so that a file is read more or less in its order, and seldom twice.
+//! Blocks that were reached and not looked at yet wait by chunk, and a chunk's are looked at
+//! together, by address: so that a file is read more or less in its order, and seldom twice.
 
-use crate::base::{CHUNK_SIZE, PAGE_SIZE, PageRun};
+use crate::base::{PAGE_SIZE, PageRun};
 use crate::heap::RootRecord;
+use crate::trace::blocks::Reach;
 use crate::trace::cache::Cache;
 use crate::trace::tables::read_roots;
 use crate::trace::{Block, Blocks, Source, Tally};
-use std::collections::BTreeMap;
 use std::ops::Range;
 
 /// What a trace is told of, and decides.
@@ -44,8 +44,6 @@ pub struct Trace<S> {
     roots: Vec<RootRecord>,
     all: Tally,
     cache: Cache,
-    /// Blocks that wait to be looked at, by the chunk in which they start.
-    waiting: BTreeMap<u32, Vec<Block>>,
 }
 
 impl<S: Source> Trace<S> {
@@ -62,8 +60,7 @@ impl<S: Source> Trace<S> {
         let roots = read_roots(&mut source)?;
         let mut all = Tally::default();
         blocks.unreached().for_each(|block| all.add(&block));
-        let (cache, waiting) = (Cache::default(), BTreeMap::new());
-        Ok(Self { source, arena, blocks, roots, all, cache, waiting })
+        Ok(Self { source, arena, blocks, roots, all, cache: Cache::default() })
     }
 
     /// The blocks; those that no root leads to are left when [`Trace::run`] is done.
@@ -99,11 +96,12 @@ impl<S: Source> Trace<S> {
             for address in [self.roots[root].value, self.roots[root].schema] {
                 if let Some(block) = self.reach(address) {
                     visit.reached(root, &block);
-                    self.waiting.entry(chunk_of(&block)).or_default().push(block);
                 }
             }
             let mut at = 0;
-            while let Some(chunk) = self.next_chunk(at) {
+            // So each chunk gets many blocks together: what leads to it is mostly found before it
+            // comes to its turn.
+            while let Some(chunk) = self.blocks.next_busy(at) {
                 if !visit.goes_on() {
                     return Ok(Err(Ended));
                 }
@@ -114,37 +112,29 @@ impl<S: Source> Trace<S> {
         Ok(Ok(()))
     }
 
-    /// The next chunk with blocks that wait, by address; after the last one the first. So each gets
-    /// many together: what leads to a chunk is mostly found before it comes to its turn.
-    fn next_chunk(&self, at: u32) -> Option<u32> {
-        let next = || self.waiting.range(at..).next().or_else(|| self.waiting.iter().next());
-        next().map(|(&chunk, _)| chunk)
-    }
-
     /// Follows the words of all blocks of a chunk that wait, and of those there that these lead to.
     fn look_at_chunk(
         &mut self,
         root: usize,
-        chunk: u32,
+        chunk: usize,
         visit: &mut impl Visit,
     ) -> Result<(), S::Error> {
-        let Self { source, arena, blocks, cache, waiting, .. } = self;
-        let mut here = waiting.remove(&chunk).unwrap_or_default();
-        while let Some(block) = here.pop() {
+        let (mut page, mut found) = (0, Vec::new());
+        while let Some(block) = self.blocks.take(chunk, &mut page) {
             let (mut at, end) = (block.start, block.start + block.len);
             while at < end {
                 let stop = end.min((at / PAGE_SIZE as u64 + 1) * PAGE_SIZE as u64);
-                let bytes = cache.bytes(at, stop, source)?;
-                for (place, word) in (0..).zip(bytes.as_chunks::<8>().0) {
+                let bytes = self.cache.bytes(at, stop, &mut self.source)?;
+                for (offset, word) in (at - block.start..).step_by(8).zip(bytes.as_chunks().0) {
                     let word = u64::from_le_bytes(*word);
-                    if !arena.contains(&word) {
-                        visit.outside(root, &block, at - block.start + place * 8, word);
-                    } else if let Some(found) = blocks.reach(word - arena.start) {
-                        visit.reached(root, &found);
-                        match chunk_of(&found) {
-                            other if other == chunk => here.push(found),
-                            other => waiting.entry(other).or_default().push(found),
-                        }
+                    match self.arena.contains(&word) {
+                        true => found.extend(self.blocks.find(word - self.arena.start)),
+                        false => visit.outside(root, &block, offset, word),
+                    }
+                }
+                for found in found.drain(..) {
+                    if let Reach::First(block) = self.blocks.reach(&found) {
+                        visit.reached(root, &block);
                     }
                 }
                 at = stop;
@@ -155,11 +145,10 @@ impl<S: Source> Trace<S> {
 
     /// Reaches the block that an address leads to, if there is one and nobody has been there.
     fn reach(&mut self, address: u64) -> Option<Block> {
-        self.blocks.reach(address.checked_sub(self.arena.start)?)
+        let found = self.blocks.find(address.checked_sub(self.arena.start)?)?;
+        match self.blocks.reach(&found) {
+            Reach::First(block) => Some(block),
+            Reach::Again | Reach::Nowhere => None,
+        }
     }
-}
-
-/// The chunk in which a block starts.
-fn chunk_of(block: &Block) -> u32 {
-    u32::try_from(block.start / CHUNK_SIZE as u64).unwrap_or(u32::MAX)
 }
