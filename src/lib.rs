@@ -49,9 +49,10 @@ pub mod xtree;
 
 #[cfg(not(loom))]
 pub use runtime::{
-    Amount, Attached, Compacted, Compression, Event, FreezeStats, Heap, OpenError, Options,
-    ProcessHeap, Restore, Restored, Scope, SkippedSnapshot, SnapshotError, SnapshotInfo, Stats,
-    Still, StillInfo, StoreFailure, Swept, Tally, UseStats, touch, transient,
+    Amount, Attached, Audit, Compacted, Compression, Count, Event, Finding, FreezeStats, Heap,
+    Leaks, LookError, Lost, LostOfSize, OpenError, Options, ProcessHeap, Purpose, Restore,
+    Restored, Scope, SkippedSnapshot, SnapshotError, SnapshotInfo, Stats, Still, StillInfo,
+    StoreFailure, Swept, Tally, Target, UseStats, touch, transient,
 };
 #[cfg(not(loom))]
 pub use snapshot::VerifyError;

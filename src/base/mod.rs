@@ -1,11 +1,12 @@
-//! The ground layer: units as types, bitmaps, checksums, and the switch between real and
-//! modelled synchronisation. Pure code; imports nothing of the crate.
+//! The ground layer: units as types, bitmaps, checksums, the switch between real and modelled
+//! synchronisation, and numbers as people read them. Pure code; imports nothing of the crate.
 
 mod bitmap;
 mod checksum;
 mod ripe;
 mod run_set;
 pub(crate) mod sync;
+pub mod text;
 mod units;
 
 pub use bitmap::{LayeredBitmap, all, fill, find_clear_run};

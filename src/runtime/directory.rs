@@ -63,9 +63,13 @@ impl From<Refused> for StoreFailure {
     }
 }
 
-#[cfg(feature = "capi")]
 impl StoreFailure {
+    pub(super) fn new(error: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self(Box::new(error))
+    }
+
     /// The error that it is.
+    #[cfg(feature = "capi")]
     pub(super) fn cause(&self) -> &(dyn std::error::Error + 'static) {
         &*self.0
     }
@@ -81,7 +85,7 @@ impl Directory {
         &self,
         change: impl FnOnce(&Store<DiskDir>) -> Result<T, E>,
     ) -> Result<T, StoreFailure> {
-        let change = || change(&self.store).map_err(|error| StoreFailure(Box::new(error)));
+        let change = || change(&self.store).map_err(StoreFailure::new);
         // SAFETY: the store keeps what it makes to itself, and a failure cannot be taken apart.
         unsafe { transient(change) }
     }

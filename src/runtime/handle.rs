@@ -1,6 +1,8 @@
 //! An open heap, as its user holds it.
 
 use crate::heap::Damage;
+use crate::image::Chain;
+use crate::os::DiskFile;
 use crate::runtime::directory::{Directory, Refused, StoreFailure};
 use crate::runtime::events::SnapshotFailure;
 use crate::runtime::keeper::{Keeper, tell};
@@ -200,6 +202,11 @@ impl Heap {
         S: Default + Any + Send,
     {
         self.upper.with(f)
+    }
+
+    /// The files of the newest snapshot, and its number.
+    pub(super) fn newest_files(&self) -> Option<(u64, Chain<DiskFile>)> {
+        self.directory.store.newest()
     }
 
     /// All addresses that memory of this heap can have.

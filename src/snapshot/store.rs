@@ -162,6 +162,14 @@ impl<D: Dir> Store<D> {
         self.lock().manifest.snapshots.clone()
     }
 
+    /// The snapshot that the next delta would build on, and its open files: the newest durable one,
+    /// or the one that was restored. Files that are removed meanwhile stay readable.
+    #[must_use]
+    pub fn newest(&self) -> Option<(u64, Chain<D::File>)> {
+        let state = self.lock();
+        state.parent.as_ref().map(|parent| (parent.number, parent.chain.clone()))
+    }
+
     /// What the next window should save, when `dirtied` bytes have been dirtied since the last
     /// one, in whole pages and chunks: all, if there is nothing sound to build on, if most of the
     /// heap has changed, so that a delta would be no gain, or if too many have gathered.

@@ -35,7 +35,7 @@ pub(super) enum Reach {
     /// To a block that had not been reached.
     First(Block),
     /// To one that has been.
-    Again,
+    Again(Block),
     /// To no block in use.
     Nowhere,
 }
@@ -55,6 +55,8 @@ pub struct Blocks {
     /// How many blocks wait that start in each of `chunks`, and where any do.
     waiting: Vec<u32>,
     busy: BTreeSet<usize>,
+    /// For each possible block the root from which it was reached; empty, if nobody wants to know.
+    owners: Vec<u8>,
     classes: [Class; CLASSES],
 }
 
@@ -124,6 +126,13 @@ pub(super) struct Found {
     bit: u64,
 }
 
+impl Found {
+    /// The block's number among all that there could be.
+    fn number(&self) -> usize {
+        self.group * 64 + self.bit.trailing_zeros() as usize
+    }
+}
+
 impl Default for Blocks {
     fn default() -> Self {
         let classes = std::array::from_fn(|class| {
@@ -143,6 +152,7 @@ impl Default for Blocks {
             groups: Vec::new(),
             waiting: Vec::new(),
             busy: BTreeSet::new(),
+            owners: Vec::new(),
             classes,
         }
     }
@@ -161,16 +171,20 @@ impl Blocks {
         ((group.left | group.reached) & found.bit != 0).then_some(found.block)
     }
 
-    /// Reaches a block that was found; if it had not been reached, it waits from now on.
-    pub(super) fn reach(&mut self, found: &Found) -> Reach {
+    /// Reaches a block that was found, from that root on; if it had not been reached, it waits from
+    /// now on.
+    pub(super) fn reach(&mut self, found: &Found, root: usize) -> Reach {
         let group = &mut self.groups[found.group];
         if group.reached & found.bit != 0 {
-            return Reach::Again;
+            return Reach::Again(found.block);
         }
         if group.left & found.bit == 0 {
             return Reach::Nowhere;
         }
         group.reached |= found.bit;
+        if let Some(owner) = self.owners.get_mut(found.number()) {
+            *owner = u8::try_from(root).unwrap_or(u8::MAX);
+        }
         if self.waiting.len() < self.chunks.len() {
             self.waiting.resize(self.chunks.len(), 0);
         }
@@ -325,31 +339,59 @@ impl Blocks {
 
     /// All blocks in use that have not been reached, rising within a cell's slabs and runs.
     pub fn unreached(&self) -> impl Iterator<Item = Block> {
-        (0..self.chunks.len()).flat_map(move |chunk| {
-            let large = match self.chunks[chunk] {
-                ChunkBlocks::Large { group, .. } if self.groups[group as usize].reached == 0 => {
-                    self.large(chunk)
-                }
-                _ => None,
-            };
-            large.into_iter().chain(self.unreached_in(chunk))
-        })
+        (0..self.chunks.len()).flat_map(|chunk| self.in_chunk(chunk, |_, group| group.unreached()))
     }
 
-    /// Those of a chunk's slabs and runs.
-    fn unreached_in(&self, chunk: usize) -> impl Iterator<Item = Block> {
+    /// The blocks that start in one of `chunks`, rising, of which `bits` gives the bits for each
+    /// number of a group.
+    pub(super) fn in_chunk(
+        &self,
+        chunk: usize,
+        bits: impl Fn(usize, &Group) -> u64 + Copy,
+    ) -> impl Iterator<Item = Block> {
+        let large = match self.chunks[chunk] {
+            ChunkBlocks::Large { group, .. } => Some(group as usize),
+            _ => None,
+        };
+        let large = large.filter(|&group| bits(group, &self.groups[group]) != 0);
         let pages = match self.chunks[chunk] {
             ChunkBlocks::Paged { .. } => 0..PAGES,
             _ => 0..0,
         };
-        pages.flat_map(move |page| {
+        let paged = pages.flat_map(move |page| {
             let (first, groups) = self.head(chunk, page).0.unwrap_or_default();
-            let numbered = self.groups[first..first + groups].iter().enumerate();
-            numbered.flat_map(move |(number, group)| {
-                let bits = group.left & !group.reached;
+            (0..groups).flat_map(move |number| {
+                let bits = bits(first + number, &self.groups[first + number]);
                 let set = (0..64).filter(move |bit| bits >> bit & 1 == 1);
                 set.filter_map(move |bit| self.starting_at(chunk, page, number * 64 + bit))
             })
-        })
+        });
+        large.and_then(|_| self.large(chunk)).into_iter().chain(paged)
+    }
+
+    /// From now on it is kept from which root a block was reached.
+    pub(super) fn keep_owners(&mut self) {
+        self.owners = vec![0; self.groups.len() * 64];
+    }
+
+    /// The root from which the block there was reached (the first, if that is not kept), unless its
+    /// bit is set in that list, which has a word for each group.
+    pub(super) fn owner_but(&self, bits: &[u64], offset: u64) -> Option<usize> {
+        let found = self.find(offset)?;
+        let is_reached = self.groups[found.group].reached & !bits[found.group] & found.bit != 0;
+        is_reached.then(|| self.owners.get(found.number()).copied().unwrap_or(0).into())
+    }
+
+    /// Sets the bit of the block there in a list with a word for each group.
+    pub(super) fn mark(&self, bits: &mut [u64], offset: u64) {
+        if let Some(found) = self.find(offset) {
+            bits[found.group] |= found.bit;
+        }
+    }
+}
+
+impl Group {
+    pub(super) fn unreached(&self) -> u64 {
+        self.left & !self.reached
     }
 }

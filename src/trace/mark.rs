@@ -24,6 +24,16 @@ pub trait Visit {
         let _ = (root, block, offset, word);
     }
 
+    /// Something leads to the block that has been reached before.
+    fn again(&mut self, root: usize, block: &Block) {
+        let _ = (root, block);
+    }
+
+    /// A reached block has there an address of the arena at which no block in use lies.
+    fn nowhere(&mut self, root: usize, block: &Block, offset: u64, word: u64) {
+        let _ = (root, block, offset, word);
+    }
+
     /// Asked now and then: whether the trace is to go on.
     fn goes_on(&mut self) -> bool {
         true
@@ -40,7 +50,7 @@ pub struct Ended;
 pub struct Trace<S> {
     source: S,
     arena: Range<u64>,
-    blocks: Blocks,
+    pub(super) blocks: Blocks,
     roots: Vec<RootRecord>,
     all: Tally,
     cache: Cache,
@@ -81,6 +91,12 @@ impl<S: Source> Trace<S> {
         self.all
     }
 
+    /// Where the arena lay.
+    #[must_use]
+    pub fn arena(&self) -> &Range<u64> {
+        &self.arena
+    }
+
     /// The snapshot's roots.
     #[must_use]
     pub fn roots(&self) -> &[RootRecord] {
@@ -94,20 +110,42 @@ impl<S: Source> Trace<S> {
     pub fn run(&mut self, visit: &mut impl Visit) -> Result<Result<(), Ended>, S::Error> {
         for root in 0..self.roots.len() {
             for address in [self.roots[root].value, self.roots[root].schema] {
-                if let Some(block) = self.reach(address) {
-                    visit.reached(root, &block);
-                }
+                self.start(root, address.wrapping_sub(self.arena.start), visit);
             }
-            let mut at = 0;
-            // So each chunk gets many blocks together: what leads to it is mostly found before it
-            // comes to its turn.
-            while let Some(chunk) = self.blocks.next_busy(at) {
-                if !visit.goes_on() {
-                    return Ok(Err(Ended));
-                }
-                self.look_at_chunk(root, chunk, visit)?;
-                at = chunk + 1;
+            if let Err(ended) = self.follow(root, visit)? {
+                return Ok(Err(ended));
             }
+        }
+        Ok(Ok(()))
+    }
+
+    /// Reaches the block at that offset, if there is one and nobody has been there. Gives whether.
+    pub(super) fn start(&mut self, root: usize, offset: u64, visit: &mut impl Visit) -> bool {
+        let found = self.blocks.find(offset);
+        match found.map(|found| self.blocks.reach(&found, root)) {
+            Some(Reach::First(block)) => {
+                visit.reached(root, &block);
+                true
+            }
+            Some(Reach::Again(_) | Reach::Nowhere) | None => false,
+        }
+    }
+
+    /// Reaches all that the blocks lead to that wait.
+    pub(super) fn follow(
+        &mut self,
+        root: usize,
+        visit: &mut impl Visit,
+    ) -> Result<Result<(), Ended>, S::Error> {
+        let mut at = 0;
+        // So each chunk gets many blocks together: what leads to it is mostly found before it
+        // comes to its turn.
+        while let Some(chunk) = self.blocks.next_busy(at) {
+            if !visit.goes_on() {
+                return Ok(Err(Ended));
+            }
+            self.look_at_chunk(root, chunk, visit)?;
+            at = chunk + 1;
         }
         Ok(Ok(()))
     }
@@ -119,7 +157,7 @@ impl<S: Source> Trace<S> {
         chunk: usize,
         visit: &mut impl Visit,
     ) -> Result<(), S::Error> {
-        let (mut page, mut found) = (0, Vec::new());
+        let (mut page, mut words) = (0, Vec::new());
         while let Some(block) = self.blocks.take(chunk, &mut page) {
             let (mut at, end) = (block.start, block.start + block.len);
             while at < end {
@@ -128,13 +166,17 @@ impl<S: Source> Trace<S> {
                 for (offset, word) in (at - block.start..).step_by(8).zip(bytes.as_chunks().0) {
                     let word = u64::from_le_bytes(*word);
                     match self.arena.contains(&word) {
-                        true => found.extend(self.blocks.find(word - self.arena.start)),
+                        true => {
+                            words.push((offset, self.blocks.find(word - self.arena.start), word))
+                        }
                         false => visit.outside(root, &block, offset, word),
                     }
                 }
-                for found in found.drain(..) {
-                    if let Reach::First(block) = self.blocks.reach(&found) {
-                        visit.reached(root, &block);
+                for (offset, found, word) in words.drain(..) {
+                    match found.map(|found| self.blocks.reach(&found, root)) {
+                        Some(Reach::First(block)) => visit.reached(root, &block),
+                        Some(Reach::Again(to)) => visit.again(root, &to),
+                        Some(Reach::Nowhere) | None => visit.nowhere(root, &block, offset, word),
                     }
                 }
                 at = stop;
@@ -143,12 +185,20 @@ impl<S: Source> Trace<S> {
         Ok(())
     }
 
-    /// Reaches the block that an address leads to, if there is one and nobody has been there.
-    fn reach(&mut self, address: u64) -> Option<Block> {
-        let found = self.blocks.find(address.checked_sub(self.arena.start)?)?;
-        match self.blocks.reach(&found) {
-            Reach::First(block) => Some(block),
-            Reach::Again | Reach::Nowhere => None,
+    /// The bytes at an address, as far as there are any in the block that has it.
+    ///
+    /// # Errors
+    /// If a page cannot be had.
+    pub fn bytes(&mut self, address: u64, len: u64) -> Result<Vec<u8>, S::Error> {
+        let mut at = address.wrapping_sub(self.arena.start);
+        let end = self.blocks.at(at).map_or(at, |block| block.start + block.len);
+        let end = end.min(at.saturating_add(len));
+        let mut bytes = Vec::new();
+        while at < end {
+            let stop = end.min((at / PAGE_SIZE as u64 + 1) * PAGE_SIZE as u64);
+            bytes.extend_from_slice(self.cache.bytes(at, stop, &mut self.source)?);
+            at = stop;
         }
+        Ok(bytes)
     }
 }

@@ -8,15 +8,25 @@
 //! do not change meanwhile, and so the trace needs neither a stop nor a barrier.
 //!
 //! Reading is total: tables that contradict themselves give fewer blocks, and never a panic.
+//!
+//! `audit` and `leaks` look for mistakes on the way: pointers that leave the heap, and lost blocks.
 
+mod audit;
 mod blocks;
 mod cache;
+mod leaks;
 mod mark;
 mod source;
 mod tables;
 mod tally;
+mod targets;
+mod text;
 
+pub use audit::{Audit, Count, Finding, Known};
 pub use blocks::{Block, Blocks};
+pub use leaks::{Leaks, Lost, LostOfSize};
 pub use mark::{Ended, Trace, Visit};
 pub use source::{ChainSource, Source};
 pub use tally::{Amount, Tally};
+pub use targets::{Target, Targets};
+pub use text::purpose_name;

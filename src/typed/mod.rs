@@ -2,6 +2,7 @@
 //! pointers into the executable right after a restart, roots, and tracked blocks.
 
 mod attached;
+mod audit;
 mod branch;
 mod durable;
 #[cfg(feature = "capi")]
@@ -22,6 +23,7 @@ mod schema;
 mod tracked;
 mod vector;
 
+pub use audit::audit;
 pub use branch::{Branch, BranchReach};
 pub use durable::{Durable, Steady};
 #[cfg(feature = "capi")]

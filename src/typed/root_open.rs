@@ -282,6 +282,18 @@ impl Heap {
         if let Some(cell) = self.known_cell::<T>(registry, record.name(), share)? {
             return Ok(cell);
         }
+        self.place_root(record, kind, placed)?;
+        // Not in the scope: what this layer keeps for itself is no durable memory.
+        Ok(enter::<T>(self.root_host(), registry, record, kind, share))
+    }
+
+    /// Puts a value and its type into the root table.
+    fn place_root<T>(
+        &self,
+        record: &mut RootRecord,
+        kind: &RootType,
+        placed: Box<Placed<T>>,
+    ) -> Result<(), RootError> {
         let _scope = Scope::enter();
         let schema: Box<[u8]> = kind.schema_bytes.as_slice().into();
         let value = std::ptr::from_ref(&*placed).expose_provenance();
@@ -303,7 +315,7 @@ impl Heap {
         // From now on the table owns them.
         Box::leak(schema);
         Box::leak(placed);
-        Ok(enter::<T>(self.root_host(), registry, record, kind, share))
+        Ok(())
     }
 }
 

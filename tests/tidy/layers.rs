@@ -26,7 +26,7 @@ pub(crate) const LAYERS: [Layer; 13] = [
         name: "runtime",
         may_import: &["base", "os", "arena", "cow", "heap", "image", "snapshot", "trace"],
     },
-    Layer { name: "typed", may_import: &["base", "runtime"] },
+    Layer { name: "typed", may_import: &["base", "trace", "runtime"] },
     Layer { name: "xtree", may_import: PUBLIC_API },
     Layer { name: "ffi", may_import: &["runtime", "typed", PUBLIC_API[0]] },
     Layer {

@@ -5,7 +5,7 @@
 
 use std::fmt::{self, Write};
 
-use super::model::{Argument, Field, Kind, Schema, Type, TypeRef, Variant};
+use super::model::{Argument, Field, Kind, Parameter, Schema, Type, TypeRef, Variant};
 
 /// Longest name of a type that is printed, in bytes.
 const NAME_BOUND: usize = 400;
@@ -44,6 +44,35 @@ impl Schema {
         let mut name = String::new();
         self.push_name(&mut name, of, 0);
         name
+    }
+
+    /// Where a value of the described type has a byte: `in `Db.cache.entry` (Box<u64>, byte 3)`.
+    #[must_use]
+    pub fn place_of(&self, offset: u64) -> String {
+        let (mut of, mut at, mut path) = (TypeRef(0), offset, self.root().short_name().to_owned());
+        for _ in 0..DEPTH_BOUND {
+            let ty = self.get(of);
+            let inside = |field: &&Field| {
+                let size = self.get(field.of).size;
+                at.checked_sub(field.offset).is_some_and(|at| at < size) && size <= ty.size
+            };
+            match (&ty.kind, &*ty.parameters) {
+                (Kind::Struct(fields), _) if let Some(field) = fields.iter().find(inside) => {
+                    path.push('.');
+                    path.push_str(&field.name);
+                    (of, at) = (field.of, at - field.offset);
+                }
+                (Kind::Std, [Parameter { argument: Argument::Type(element), .. }, _])
+                    if ty.name == "array" && self.get(*element).size > 0 =>
+                {
+                    let size = self.get(*element).size;
+                    path.push_str(&format!("[{}]", at / size));
+                    (of, at) = (*element, at % size);
+                }
+                _ => break,
+            }
+        }
+        format!("`{path}`: {}, byte {at}", self.type_name(of))
     }
 
     fn push_name(&self, out: &mut String, of: TypeRef, depth: usize) {
