@@ -3,19 +3,13 @@
 use crate::failure::Failure;
 use serde::Serialize;
 use stillheap::{
-    arena::first_table_page,
-    base::{CellIndex, PAGE_SIZE, PageIndex, RunSet, digest},
+    base::{PAGE_SIZE, PageIndex, RunSet, digest},
+    heap::RootRecord,
     image::Chain,
     os::DiskFile,
     typed::{Kind, Schema, Type},
 };
 
-/// The root table: its first page in the first cell, its entries, an entry's bytes.
-const TABLE_PAGE: u32 = 4;
-const ENTRIES: usize = 128;
-const ENTRY: usize = 256;
-const NAME: usize = 8;
-const NAME_MAX: usize = 96;
 /// No stored schema is longer; a table that says so is wrong.
 const SCHEMA_MAX: u64 = 64 << 20;
 
@@ -67,49 +61,41 @@ struct VariantReport {
 
 /// The roots of a snapshot, with or without the fields' offsets.
 pub(crate) fn read(chain: &Chain<DiskFile>, base: u64, layout: bool) -> Result<Vec<Root>, Failure> {
-    let first = u64::from(first_table_page(CellIndex(0), 0).0 + TABLE_PAGE) * PAGE_SIZE as u64;
-    let table = bytes(chain, first, (ENTRIES * ENTRY) as u64)?;
     let mut roots = Vec::new();
-    for entry in table.as_chunks::<ENTRY>().0 {
-        let name_len = usize::try_from(word(entry, 0)).unwrap_or(usize::MAX);
-        if name_len == 0 {
-            continue;
+    for page in RootRecord::table_pages() {
+        let page = bytes(chain, page.offset() as u64, PAGE_SIZE as u64)?;
+        for record in RootRecord::all_in(&page) {
+            roots.push(root(chain, base, layout, &record));
         }
-        let name = &entry[NAME..NAME + name_len.min(NAME_MAX)];
-        let fingerprint = u128::from(long(entry, 136)) | u128::from(long(entry, 144)) << 64;
-        let schema = schema(chain, base, long(entry, 128), word(entry, 124), fingerprint);
-        let (schema, damage) = match schema {
-            Ok(schema) => (Some(schema), None),
-            Err(damage) => (None, Some(damage)),
-        };
-        let stored = long(entry, 112);
-        let of = |schema: &Schema| if layout { schema.to_string() } else { format!("{schema:#}") };
-        roots.push(Root {
-            name: String::from_utf8_lossy(name).into_owned(),
-            ty: schema.as_ref().map(Schema::name),
-            address: format!("{:#x}", long(entry, 104)),
-            // A byte follows the value, and then what its alignment asks for.
-            size: schema.as_ref().map_or(stored.saturating_sub(1), |schema| schema.root().size),
-            align: word(entry, 120),
-            fingerprint: format!("{fingerprint:032x}"),
-            schema: schema.as_ref().map(of),
-            compiler: schema.as_ref().map(|schema| schema.compiler().to_owned()),
-            types: schema.as_ref().map(types).unwrap_or_default(),
-            damage,
-        });
     }
     Ok(roots)
 }
 
-fn schema(
-    chain: &Chain<DiskFile>,
-    base: u64,
-    address: u64,
-    len: u32,
-    fingerprint: u128,
-) -> Result<Schema, String> {
+fn root(chain: &Chain<DiskFile>, base: u64, layout: bool, record: &RootRecord) -> Root {
+    let (schema, damage) = match schema(chain, base, record) {
+        Ok(schema) => (Some(schema), None),
+        Err(damage) => (None, Some(damage)),
+    };
+    let of = |schema: &Schema| if layout { schema.to_string() } else { format!("{schema:#}") };
+    Root {
+        name: record.name().to_owned(),
+        ty: schema.as_ref().map(Schema::name),
+        address: format!("{:#x}", record.value),
+        // A byte follows the value, and then what its alignment asks for.
+        size: schema.as_ref().map_or(record.size.saturating_sub(1), |schema| schema.root().size),
+        align: record.align,
+        fingerprint: format!("{:032x}", record.fingerprint),
+        schema: schema.as_ref().map(of),
+        compiler: schema.as_ref().map(|schema| schema.compiler().to_owned()),
+        types: schema.as_ref().map(types).unwrap_or_default(),
+        damage,
+    }
+}
+
+fn schema(chain: &Chain<DiskFile>, base: u64, record: &RootRecord) -> Result<Schema, String> {
+    let (address, fingerprint) = (record.schema, record.fingerprint);
     let at = address.checked_sub(base).ok_or_else(|| format!("schema at {address:#x}"))?;
-    let bytes = bytes(chain, at, len.into()).map_err(|failure| failure.message)?;
+    let bytes = bytes(chain, at, record.schema_len.into()).map_err(|failure| failure.message)?;
     let found = digest(&bytes).0;
     if found != fingerprint {
         return Err(format!("the schema: expected digest {fingerprint:032x}, found {found:032x}"));
@@ -180,14 +166,4 @@ fn kind_name(kind: &Kind) -> &'static str {
         Kind::Struct(_) => "struct",
         Kind::Enum { .. } => "enum",
     }
-}
-
-fn word(entry: &[u8; ENTRY], at: usize) -> u32 {
-    let found = entry.get(at..).and_then(|rest| rest.first_chunk());
-    found.map_or(0, |bytes| u32::from_le_bytes(*bytes))
-}
-
-fn long(entry: &[u8; ENTRY], at: usize) -> u64 {
-    let found = entry.get(at..).and_then(|rest| rest.first_chunk());
-    found.map_or(0, |bytes| u64::from_le_bytes(*bytes))
 }

@@ -13,22 +13,20 @@ use stillheap::{
     arena::{CELL_MAGIC, ChunkKind, PageEntry, PageTag, Purpose, SLOT_SIZE, first_table_page},
     base::{
         CHUNKS_PER_CELL, CellIndex, ChunkIndex, PAGE_SIZE, PAGES_PER_CELL, PAGES_PER_CHUNK,
-        PageIndex,
+        PageIndex, SLOT_PAGES,
     },
     heap::{CLASSES, class_pages},
-    image::{Chain, Pages},
+    image::Chain,
     os::DiskFile,
+    trace::{ChainSource, Source},
 };
 
-/// Pages of a slot.
-const SLOT_PAGES: u32 = 16;
 /// Where a slot's page entries and maps begin, in bytes.
 const ENTRIES: usize = 0x800;
 const LIVE: usize = 0x4000;
 const REMOTE: usize = 0x8000;
 /// Bytes of a map for each page.
 const MAP_BYTES: usize = 32;
-const _: () = assert!(SLOT_SIZE == SLOT_PAGES as usize * PAGE_SIZE, "the slot of FORMAT.md");
 
 /// A cell, or the first of a span of several.
 #[derive(Debug, Clone, Copy)]
@@ -49,7 +47,7 @@ pub(crate) struct Survey {
 impl Survey {
     pub(crate) fn of(chain: &Chain<DiskFile>) -> Result<Self, Failure> {
         let mut survey = Self::default();
-        let mut source = Source { chain, pages: chain.pages() };
+        let mut source = ChainSource::new(chain)?;
         for run in chain.runs() {
             let end = run.pages().end.div_ceil(u64::from(PAGES_PER_CELL));
             let mut cell = run.first.0 / PAGES_PER_CELL;
@@ -80,11 +78,11 @@ impl Survey {
     /// Reads a cell's tables. Gives how many cells the span has.
     fn cell(
         &mut self,
-        source: &mut Source<'_>,
+        source: &mut ChainSource<'_, DiskFile>,
         cell: CellIndex,
         room: u64,
     ) -> Result<u32, Failure> {
-        let header = source.read(first_table_page(cell, 0))?;
+        let header = read(source, first_table_page(cell, 0))?;
         let (magic, number, span) = (long(&header, 0), word(&header, 8), word(&header, 12));
         if magic != CELL_MAGIC || number != cell.0 {
             return Err(wrong(cell, 0, "header", format!("magic {magic:#x}, number {number}")));
@@ -106,8 +104,13 @@ impl Survey {
         self.stretches.push(Stretch { first, count, memory, content, blocks: 0 });
     }
 
-    fn chunk(&mut self, source: &mut Source<'_>, cell: Cell, place: u32) -> Result<(), Failure> {
-        let table = source.read(first_table_page(cell.first, place))?;
+    fn chunk(
+        &mut self,
+        source: &mut ChainSource<'_, DiskFile>,
+        cell: Cell,
+        place: u32,
+    ) -> Result<(), Failure> {
+        let table = read(source, first_table_page(cell.first, place))?;
         let wrong = |what, found: u32| wrong(cell.first, place, what, found);
         let kind = ChunkKind::decode(word(&table, 0)).ok_or_else(|| wrong("kind", word(&table, 0)));
         let purpose = Purpose::decode(word(&table, 4));
@@ -146,7 +149,7 @@ impl Survey {
 
     fn paged(
         &mut self,
-        source: &mut Source<'_>,
+        source: &mut ChainSource<'_, DiskFile>,
         chunk: ChunkIndex,
         memory: Memory,
         table: &[u8],
@@ -166,7 +169,7 @@ impl Survey {
                 }
                 PageTag::Slab if back == 0 && usize::from(entry.class) < CLASSES => {
                     if maps.is_none() {
-                        maps = Some(source.slot(chunk)?);
+                        maps = Some(read_slot(source, chunk)?);
                     }
                     let used =
                         blocks_in_use(maps.as_deref().unwrap_or_default(), page, entry.class);
@@ -188,29 +191,21 @@ impl Survey {
     }
 }
 
-/// The image's pages.
-struct Source<'a> {
-    chain: &'a Chain<DiskFile>,
-    pages: Pages<'a, DiskFile>,
+fn read(source: &mut ChainSource<'_, DiskFile>, page: PageIndex) -> Result<Vec<u8>, Failure> {
+    Ok(source.page(page)?.map_or_else(|| vec![0; PAGE_SIZE], <[u8]>::to_vec))
 }
 
-impl Source<'_> {
-    fn read(&mut self, page: PageIndex) -> Result<Vec<u8>, Failure> {
-        match self.chain.find(page) {
-            Some(found) => Ok(self.pages.read(found)?.to_vec()),
-            None => Ok(vec![0; PAGE_SIZE]),
-        }
+/// A chunk's slot, as far as its maps.
+fn read_slot(
+    source: &mut ChainSource<'_, DiskFile>,
+    chunk: ChunkIndex,
+) -> Result<Vec<u8>, Failure> {
+    let first = first_table_page(chunk.cell(), chunk.within_cell()).0;
+    let mut slot = Vec::with_capacity(SLOT_SIZE);
+    for page in first..first + SLOT_PAGES {
+        slot.extend(read(source, PageIndex(page))?);
     }
-
-    /// A chunk's slot, as far as its maps.
-    fn slot(&mut self, chunk: ChunkIndex) -> Result<Vec<u8>, Failure> {
-        let first = first_table_page(chunk.cell(), chunk.within_cell()).0;
-        let mut slot = Vec::with_capacity(SLOT_SIZE);
-        for page in first..first + SLOT_PAGES {
-            slot.extend(self.read(PageIndex(page))?);
-        }
-        Ok(slot)
-    }
+    Ok(slot)
 }
 
 /// Blocks of a slab that are allocated, and not freed by another thread.
