@@ -5,7 +5,8 @@ mod cli_support;
 mod support;
 
 use cli_support::{
-    Kind, contents, durable, fill, json, numbers, open, refused, sample, str, text, tool, towns,
+    Kind, contents, durable, fill, json, mistakes, numbers, open, refused, sample, str, text, tool,
+    towns, with,
 };
 use serde_json::Value;
 use std::fs;
@@ -20,6 +21,11 @@ fn make(dir: &Path) {
     let heap = open(&HEAP, dir);
     fill(&heap);
     support::die();
+}
+
+/// A child that makes mistakes.
+fn err(dir: &Path) {
+    mistakes::err(&HEAP, dir);
 }
 
 /// A child that holds a heap open and takes snapshots, which it prunes, until it is told to end.
@@ -258,16 +264,6 @@ fn contents_of(dir: &Path) -> Vec<String> {
     names
 }
 
-/// Changes a file, has the tool look, and puts it back.
-fn with(path: &Path, change: impl FnOnce(&mut Vec<u8>), look: impl FnOnce()) {
-    let sound = fs::read(path).expect("a file");
-    let mut bytes = sound.clone();
-    change(&mut bytes);
-    fs::write(path, bytes).expect("room");
-    look();
-    fs::write(path, sound).expect("room");
-}
-
 type Change = fn(&mut Vec<u8>);
 
 fn names_every_damage() {
@@ -364,7 +360,8 @@ fn tells_heaps_from_other_things() {
     refused_usage(&["list"]);
     let help = tool(&["--help"]);
     assert!(help.code == 0 && help.out.contains("Exit codes:"), "{}", help.out);
-    for command in "list inspect verify diff prune compact revert export import heatmap".split(' ')
+    for command in
+        "list inspect verify audit leaks diff prune compact revert export import heatmap".split(' ')
     {
         let help = tool(&[command, "--help"]);
         let is_whole =
@@ -390,6 +387,8 @@ fn leaves_a_live_heap_alone() {
         let newest = numbers(&list["snapshots"], "number").pop();
         assert!(inspect["snapshot"]["number"].as_u64() >= newest);
         json(0, &["prune", dir, "--keep", "1", "--dry-run"]);
+        json(0, &["audit", dir]);
+        json(0, &["leaks", dir]);
         let file = folder.path().join(format!("{round}.still"));
         json(0, &["export", dir, str(&file)]);
         text(&["heatmap", dir, str(&folder.path().join(format!("{round}.png")))]);
@@ -403,8 +402,14 @@ fn leaves_a_live_heap_alone() {
 }
 
 fn main() {
-    let roles: [support::Role; 5] =
-        [("make", make), ("wide", wide), ("hold", hold), ("look", look), ("look_back", look_back)];
+    let roles: [support::Role; 6] = [
+        ("make", make),
+        ("err", err),
+        ("wide", wide),
+        ("hold", hold),
+        ("look", look),
+        ("look_back", look_back),
+    ];
     if support::plays(&roles) {
         return;
     }
@@ -415,6 +420,7 @@ fn main() {
         ("prunes_compacts_and_reverts", prunes_compacts_and_reverts),
         ("exports_and_imports", exports_and_imports),
         ("names_every_damage", names_every_damage),
+        ("finds_mistakes", mistakes::are_found),
         ("tells_heaps_from_other_things", tells_heaps_from_other_things),
         ("leaves_a_live_heap_alone", leaves_a_live_heap_alone),
     ]);

@@ -9,6 +9,9 @@ use std::ops::Range;
 /// Findings that are told of one by one: of each root and kind of target, and in all.
 const OF_ONE_KIND: u64 = 10;
 const IN_ALL: usize = 100;
+/// Bytes that are shown around one, and how many of them lie before it.
+const AROUND: u64 = 24;
+const BEFORE: u64 = 16;
 
 /// What an audit has found in a snapshot. The text says what it means, and what to do.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -62,6 +65,9 @@ pub struct Finding {
     pub mapping: String,
     /// If the block is the root's own value: the field that the word lies in, and its type.
     pub field: Option<String>,
+    /// 24 of the block's bytes: those before the word, 16 at most, the word, and what follows. They
+    /// often show what the block holds, and whether it uses the word.
+    pub around: Vec<u8>,
 }
 
 impl Audit {
@@ -102,7 +108,12 @@ impl Audit {
         };
         // Nobody ends it.
         let _ = trace.run(&mut auditor)?;
-        let Auditor { roots, reached, counts, examples, .. } = auditor;
+        let Auditor { roots, reached, counts, mut examples, .. } = auditor;
+        for example in &mut examples {
+            let start = example.offset.saturating_sub(BEFORE);
+            let len = AROUND.min(example.len - start);
+            example.around = trace.bytes(example.address + start, len)?;
+        }
         let count = |((root, target), words): ((usize, Target), u64)| Count {
             root: roots[root].name.clone(),
             target,
@@ -201,6 +212,7 @@ impl Auditor<'_> {
             target,
             mapping: mapping.to_owned(),
             field: None,
+            around: Vec::new(),
         });
     }
 }

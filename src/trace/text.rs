@@ -96,7 +96,7 @@ impl fmt::Display for Audit {
             writeln!(f, "\nroot \"{}\": {words} to {target}", count.root)?;
             let like = |other: &&Finding| other.root == count.root && other.target == target;
             for example in self.examples.iter().filter(like) {
-                writeln!(f, "  {example}")?;
+                write!(f, "{example}")?;
             }
             writeln!(f, "{}", meaning(target))?;
         }
@@ -108,18 +108,32 @@ impl fmt::Display for Audit {
 }
 
 impl fmt::Display for Finding {
+    /// Two lines.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { address, len, offset, word, .. } = self;
         let purpose = purpose_name(self.purpose);
-        write!(f, "{word:#x} at byte {offset} of the {purpose} block {address:#x} ({len} bytes)")?;
+        write!(
+            f,
+            "  {word:#x} at byte {offset} of the {purpose} block {address:#x} ({len} bytes)"
+        )?;
         if let Some(field) = &self.field {
             write!(f, ", {field}")?;
         }
         match &*self.mapping {
-            "" => Ok(()),
-            mapping => write!(f, ": {mapping}"),
+            "" => writeln!(f)?,
+            mapping => writeln!(f, ": {mapping}")?,
         }
+        write_bytes(f, &self.around)
     }
+}
+
+/// A line with bytes in hexadecimal, and as text.
+fn write_bytes(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
+    let word = |word: &[u8]| word.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let hex: Vec<String> = bytes.chunks(8).map(word).collect();
+    let shown = |&byte: &u8| if (b' '..=b'~').contains(&byte) { char::from(byte) } else { '.' };
+    let text: String = bytes.iter().map(shown).collect();
+    writeln!(f, "    {}  {}", hex.join(" "), text.trim_end())
 }
 
 impl fmt::Display for Leaks {
@@ -181,14 +195,7 @@ impl fmt::Display for Lost {
             write!(f, ", points to memory of root \"{root}\"")?;
         }
         writeln!(f)?;
-        let hex: Vec<String> = self.bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        let is_printed = |byte: &&u8| (b' '..=b'~').contains(byte);
-        let ascii: String = self
-            .bytes
-            .iter()
-            .map(|byte| Some(byte).filter(is_printed).map_or('.', |&byte| char::from(byte)))
-            .collect();
-        writeln!(f, "    {}  {}", hex.join(" "), ascii.trim_end())
+        write_bytes(f, &self.bytes)
     }
 }
 
@@ -213,6 +220,7 @@ mod tests {
             target,
             mapping: mapping.to_owned(),
             field: field.map(str::to_owned),
+            around: b"0123456789abcdef\x30\x12\xfc\x7f\0\0\0\0".to_vec(),
         }
     }
 
@@ -237,15 +245,19 @@ mod tests {
             vec![finding(Target::Stack, "[stack]", Some(field)), finding(Target::Free, "", None)];
         let bad = audit(&[(Target::Stack, 1), (Target::Free, 20)], examples);
         assert_eq!(bad.findings(), 1);
+        let around =
+            "    3031323334353637 3839616263646566 3012fc7f00000000  0123456789abcdef0.......";
         let text = format!(
             "{head}1 word leads out of the heap
 
 root \"db\": 1 word to the stack
   0x7ffc1230 at byte 8 of the scoped block 0x200000400040 (64 bytes), {field}: [stack]
+{around}
 {}
 
 root \"db\": 20 words to free memory of the heap
   0x7ffc1230 at byte 8 of the scoped block 0x200000400040 (64 bytes)
+{around}
 {}
 
 Any word counts",
@@ -316,7 +328,7 @@ Scoped and tracked memory";
 2 blocks hold all of it:
   scoped block 0x200000400020 (32 bytes), with what it leads to 2 blocks, 64 B, which leads back \
                     to it, points to memory of root \"db\"
-    74 65 78 74 00 80 20 7e  text.. ~
+    746578740080207e  text.. ~
 and 1 more, with less
 ";
         assert!(text.ends_with(tail), "{text}");

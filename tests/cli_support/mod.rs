@@ -1,5 +1,7 @@
 //! The tool as a program, and heaps for it to look at.
 
+pub(crate) mod mistakes;
+
 use crate::support;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -145,4 +147,14 @@ pub(crate) fn contents(dir: &Path) -> Vec<(String, Vec<u8>)> {
         .collect();
     files.sort_unstable();
     files
+}
+
+/// Changes a file, has the tool look, and puts it back.
+pub(crate) fn with(path: &Path, change: impl FnOnce(&mut Vec<u8>), look: impl FnOnce()) {
+    let sound = std::fs::read(path).expect("a file");
+    let mut bytes = sound.clone();
+    change(&mut bytes);
+    std::fs::write(path, bytes).expect("room");
+    look();
+    std::fs::write(path, sound).expect("room");
 }

@@ -27,6 +27,12 @@ pub(crate) enum Command {
     /// Check every page of one snapshot or of all
     #[command(after_help = help::VERIFY)]
     Verify(Verify),
+    /// Find pointers in a snapshot that leave the heap
+    #[command(after_help = help::AUDIT)]
+    Audit(Chosen),
+    /// Find blocks in a snapshot to which no root leads
+    #[command(after_help = help::LEAKS)]
+    Leaks(Chosen),
     /// Compare two snapshots page by page
     #[command(after_help = help::DIFF)]
     Diff(Diff),
@@ -62,7 +68,7 @@ pub(crate) struct Chosen {
     #[command(flatten)]
     pub(crate) at: Heap,
     /// Which snapshot; the newest that counts, if not given
-    #[arg(long, short, value_name = "N")]
+    #[arg(long, short, visible_alias = "at", value_name = "N")]
     pub(crate) snapshot: Option<u64>,
 }
 

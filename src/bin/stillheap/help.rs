@@ -3,15 +3,15 @@
 pub(crate) const CODES: &str = "\
 Exit codes:
   0  done; and what was looked at is sound
-  1  something is damaged or was lost
+  1  something is damaged or was lost, or mistakes were found (audit, leaks)
   2  wrong arguments, or what should be made is there already
   3  no heap, or no such snapshot or file
   4  the heap is locked: the message names the owner
   5  input or output failed, or the disk is full
   6  sound, but not for this build (another format version, zstd)
 
-Commands that look (list, inspect, verify, diff, export, heatmap, prune
---dry-run) take no lock and may be used while a program has the heap open.
+Commands that look (list, inspect, verify, audit, leaks, diff, export, heatmap,
+prune --dry-run) take no lock and may be used while a program has the heap open.
 Commands that change it (prune, compact, revert) need the program to be closed.
 With --json there is one JSON document on stdout, also for errors: {\"error\":
 {\"code\", \"message\"}}. Sizes in it are in bytes, times in nanoseconds since
@@ -58,6 +58,36 @@ something wrong and they are known).
 Examples:
   stillheap verify data.heap --all
   stillheap verify data.heap --snapshot 3 || echo damaged";
+
+pub(crate) const AUDIT: &str = "\
+Looks through all that the roots lead to. Offline nobody knows what the process
+had mapped: what is found are pointers into the executable, of roots whose types
+say nothing of such pointers. Heap::audit in the program finds those to stacks,
+libraries and the system's memory, too. Ends with 1 if there are any. Pointers
+to free memory of the heap are counted; they are mostly harmless.
+
+JSON: snapshot, findings, roots, blocks, bytes (looked at), counts [{root,
+target, words}], examples [{root, target, address, block_bytes, class, memory,
+offset, word, mapping, field, around (bytes)}]. Targets: executable; free; link
+(an executable that the type tells of).
+
+Examples:
+  stillheap audit data.heap
+  stillheap audit data.heap --at 7 --json | jq '.counts'";
+
+pub(crate) const LEAKS: &str = "\
+Ends with 1 if scoped or tracked memory is lost. Ambient memory to which no root
+leads is mostly what the program had in use when the snapshot was taken.
+
+JSON: snapshot, found, lost (each {ambient, scoped, tracked}, of {blocks,
+bytes}), by_size [{block_bytes (null: whole pages), large, lost}], heads,
+largest [{address, block_bytes, class, memory, retained {blocks, bytes}, cycle,
+first_bytes, leads_to [roots]}]: blocks which no other lost block leads to, and
+what would be free without them.
+
+Examples:
+  stillheap leaks data.heap
+  stillheap leaks data.heap --at 7 --json | jq '.lost.scoped'";
 
 pub(crate) const DIFF: &str = "\
 Pages are compared by their digests; of their contents nothing but the

@@ -6,7 +6,7 @@
 //! - `args`, `help`: the commands, and what `--help` says
 //! - `folder`: a heap's directory, read while it changes; `failure`: exit codes
 //! - `survey`, `kinds`, `roots`: what the allocator's tables in an image say; `occupancy`: in sum
-//! - `list`, `inspect`, `verify`, `diff`, `change`, `carry`, `heatmap`: the commands
+//! - `list`, `inspect`, `verify`, `mistakes`, `diff`, `change`, `carry`, `heatmap`: the commands
 //! - `canvas`, `letters`: pictures; `text`, `progress`: what people read
 #![forbid(unsafe_code)]
 
@@ -23,6 +23,7 @@ mod inspect;
 mod kinds;
 mod letters;
 mod list;
+mod mistakes;
 mod occupancy;
 mod progress;
 mod roots;
@@ -96,6 +97,8 @@ fn run(command: &Command) -> Result<Outcome, Failure> {
         Command::List(args) => list::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Verify(args) => verify::run(args),
+        Command::Audit(args) => mistakes::audit(args),
+        Command::Leaks(args) => mistakes::leaks(args),
         Command::Diff(args) => diff::run(args),
         Command::Prune(args) => change::prune(args),
         Command::Compact(args) => change::compact(args),
