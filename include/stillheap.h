@@ -395,6 +395,18 @@ int stillheap_snapshot(uint64_t *number);
  * later one. NOT_FOUND: this run has not taken it, or more than 1,024 since. */
 int stillheap_wait_durable(uint64_t number, stillheap_still *still);
 
+/* Finding mistakes. Both take a snapshot, wait until it is durable, and look at it; some seconds for
+ * each GiB, while other threads go on. Codes as of stillheap_snapshot, and DAMAGED, SYSTEM.
+ * `report`, if not NULL, is called once, in this thread, with what was found and what it means, as
+ * text with several lines; it lasts as long as the call. */
+typedef void (*stillheap_report_callback)(const char *report, void *user);
+/* Looks in all that the roots lead to for pointers to memory that is not there in the next run: of
+ * malloc, stacks, libraries, mapped files, the executable. `findings`, if not NULL, gets how many
+ * words there are that look like one. Some may be left in room that nobody uses any more. */
+int stillheap_audit(uint64_t *findings, stillheap_report_callback report, void *user);
+/* Looks for blocks to which no root leads. `blocks`, if not NULL, gets how many there are. */
+int stillheap_leaks(uint64_t *blocks, stillheap_report_callback report, void *user);
+
 /* Fills `list` with the snapshots in the directory, oldest first; `count` gets how many. */
 int stillheap_list_snapshots(stillheap_snapshot_info *list, size_t room, size_t *count);
 /* Reads and checks every page of a snapshot; `pages`, if not NULL, gets how many. DAMAGED: which

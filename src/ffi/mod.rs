@@ -17,6 +17,7 @@ pub mod events;
 pub mod files;
 pub mod heap;
 pub mod memory;
+pub mod mistakes;
 pub mod options;
 pub mod roots;
 pub mod scopes;

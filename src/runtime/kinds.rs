@@ -6,6 +6,7 @@ use crate::os::LockError;
 use crate::runtime::OpenError;
 use crate::runtime::directory::{Refused, StoreFailure};
 use crate::runtime::events::{SnapshotError, SnapshotFailure};
+use crate::runtime::look::Unread;
 use crate::snapshot::{CompactError, PlaceError, RevertError, StoreError, VerifyError};
 
 /// A kind of failure.
@@ -86,6 +87,9 @@ impl StoreFailure {
                 Refused::Forked => FailureKind::Forked,
                 Refused::Inside => FailureKind::InsideScope,
             };
+        }
+        if let Some(Unread::Segment(error)) = cause.downcast_ref::<Unread>() {
+            return of_segment(error);
         }
         match (cause.downcast_ref::<RevertError>(), cause.downcast_ref::<CompactError>()) {
             (Some(RevertError::Choose(error)), _) => of_choice(error),

@@ -22,8 +22,9 @@ pub enum LookError {
     Unread(#[from] StoreFailure),
 }
 
+/// What stands behind [`LookError::Unread`].
 #[derive(Debug, thiserror::Error)]
-enum Unread {
+pub(super) enum Unread {
     #[error(transparent)]
     Segment(#[from] SegmentError),
     #[error("what the process has mapped cannot be read: {0}")]

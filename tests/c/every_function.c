@@ -341,6 +341,40 @@ static void threads(void) {
     OK(stillheap_validate());
 }
 
+static void hear_report(const char *report, void *user) {
+    EXPECT(strncmp(report, "snapshot ", 9) == 0);
+    snprintf(user, 4000, "%s", report);
+}
+
+/* Two pointers that leave the heap, and a block that is lost. */
+static void mistakes(void) {
+    static char report[4000];
+    uint64_t findings = 9, before = 0, lost = 0, local = 7;
+    struct table *table = table_of(0);
+    OK(stillheap_audit(&findings, NULL, NULL));
+    EXPECT(findings == 0);
+    OK(stillheap_leaks(&before, NULL, NULL));
+    OK(stillheap_scope_enter());
+    uint64_t *tracked = table->tracked;
+    char *text = table->text;
+    table->tracked = &local;
+    table->text = "a constant of the program";
+    EXPECT(stillheap_alloc(500) != NULL);
+    FAILS(STILLHEAP_IN_SCOPE, stillheap_audit(NULL, NULL, NULL));
+    FAILS(STILLHEAP_IN_SCOPE, stillheap_leaks(NULL, NULL, NULL));
+    OK(stillheap_scope_leave());
+    OK(stillheap_audit(&findings, hear_report, report));
+    EXPECT(findings == 2 && strstr(report, "[stack]") && strstr(report, "the executable"));
+    OK(stillheap_leaks(&lost, hear_report, report));
+    /* What the two led to is lost as well. */
+    EXPECT(lost == before + 3 && strstr(report, "(512 bytes)"));
+    OK(stillheap_scope_enter());
+    table->tracked = tracked;
+    table->text = text;
+    OK(stillheap_scope_leave());
+    OK(stillheap_audit(NULL, NULL, NULL));
+}
+
 static void fork_takes_no_snapshots(void) {
     pid_t child = fork();
     EXPECT(child >= 0);
@@ -349,6 +383,7 @@ static void fork_takes_no_snapshots(void) {
         EXPECT(block != NULL && table_of(0)->self == table_of(0));
         FAILS(STILLHEAP_FORKED, stillheap_snapshot(NULL));
         FAILS(STILLHEAP_FORKED, stillheap_compact());
+        FAILS(STILLHEAP_FORKED, stillheap_audit(NULL, NULL, NULL));
         OK(stillheap_close(NULL));
         _exit(0);
     }
@@ -426,6 +461,7 @@ static void open_at(const char *heap, uint64_t number) {
     OK(stillheap_options_base(options, UINT64_C(0x300000000000)));
     if (number > 0) {
         OK(stillheap_options_open_at(options, number));
+        OK(stillheap_options_sweep(options, 0));
     }
     OK(stillheap_open(heap, options));
     stillheap_options_free(options);
@@ -466,6 +502,7 @@ static void fourth(const char *heap) {
 static void fifth(const char *heap) {
     open_at(heap, 3);
     expect_table(3, 3);
+    mistakes();
     system_calls();
     threads();
     OK(stillheap_close(NULL));
