@@ -9,7 +9,7 @@ use crate::base::{
     PageIndex,
 };
 use crate::heap::{CLASSES, class_pages, class_size};
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 pub(super) const PAGES: usize = PAGES_PER_CHUNK as usize;
 const CHUNKS: usize = CHUNKS_PER_CELL as usize;
@@ -52,9 +52,10 @@ pub struct Blocks {
     /// What their pages belong to, 512 for each chunk that has slabs or runs.
     pub(super) pages: Vec<PageUse>,
     pub(super) groups: Vec<Group>,
-    /// How many blocks wait that start in each of `chunks`, and where any do.
+    /// How many blocks wait that start in each of `chunks`.
     waiting: Vec<u32>,
-    busy: BTreeSet<usize>,
+    /// Those where any do, and the first page of a slab or run with one.
+    busy: BTreeMap<usize, usize>,
     /// For each possible block the root from which it was reached; empty, if nobody wants to know.
     owners: Vec<u8>,
     classes: [Class; CLASSES],
@@ -122,6 +123,8 @@ pub(super) struct Class {
 pub(super) struct Found {
     block: Block,
     chunk: usize,
+    /// The first page of its slab or run, in its chunk.
+    page: usize,
     group: usize,
     bit: u64,
 }
@@ -151,7 +154,7 @@ impl Default for Blocks {
             pages: Vec::new(),
             groups: Vec::new(),
             waiting: Vec::new(),
-            busy: BTreeSet::new(),
+            busy: BTreeMap::new(),
             owners: Vec::new(),
             classes,
         }
@@ -190,14 +193,16 @@ impl Blocks {
         }
         self.waiting[found.chunk] += 1;
         if self.waiting[found.chunk] == 1 {
-            self.busy.insert(found.chunk);
+            self.busy.insert(found.chunk, found.page);
         }
         Reach::First(found.block)
     }
 
-    /// The next of `chunks` where blocks wait, from `at` on; after the last one the first.
-    pub(super) fn next_busy(&self, at: usize) -> Option<usize> {
-        self.busy.range(at..).next().or_else(|| self.busy.first()).copied()
+    /// The next of `chunks` where blocks wait, from `at` on; after the last one the first. And a
+    /// page to begin with.
+    pub(super) fn next_busy(&self, at: usize) -> Option<(usize, usize)> {
+        let next = self.busy.range(at..).next().or_else(|| self.busy.first_key_value());
+        next.map(|(&chunk, &page)| (chunk, page))
     }
 
     /// A block that waits in one of `chunks`, from its page `at` on, and then from the first: it
@@ -303,6 +308,7 @@ impl Blocks {
                         class: Some(number),
                     },
                     chunk,
+                    page: page.saturating_sub(usize::from(back)),
                     group: groups as usize + usize::from(group) + (block / 64) as usize,
                     bit: 1 << (block % 64),
                 })
@@ -310,7 +316,9 @@ impl Blocks {
             PageUse::Run { pages, back, group } => {
                 let len = u64::from(pages) * PAGE_SIZE as u64;
                 let block = Block { start: first(back), len, purpose, class: None };
-                Some(Found { block, chunk, group: groups as usize + usize::from(group), bit: 1 })
+                let page = page.saturating_sub(usize::from(back));
+                let group = groups as usize + usize::from(group);
+                Some(Found { block, chunk, page, group, bit: 1 })
             }
         }
     }
@@ -325,7 +333,7 @@ impl Blocks {
         let ChunkBlocks::Large { group, .. } = self.chunks[chunk] else { return None };
         let block = self.large(chunk)?;
         let within = offset.checked_sub(block.start)? < block.len;
-        within.then_some(Found { block, chunk, group: group as usize, bit: 1 })
+        within.then_some(Found { block, chunk, page: 0, group: group as usize, bit: 1 })
     }
 
     /// The large block that starts in that chunk.

@@ -5,7 +5,7 @@
 
 use crate::base::{PAGE_SIZE, PageRun};
 use crate::heap::RootRecord;
-use crate::trace::blocks::Reach;
+use crate::trace::blocks::{Found, Reach};
 use crate::trace::cache::Cache;
 use crate::trace::tables::read_roots;
 use crate::trace::{Block, Blocks, Source, Tally};
@@ -54,6 +54,8 @@ pub struct Trace<S> {
     roots: Vec<RootRecord>,
     all: Tally,
     cache: Cache,
+    /// The words of a part of a block that may lead to blocks: where each is, and to which.
+    words: Vec<(u64, Option<Found>, u64)>,
 }
 
 impl<S: Source> Trace<S> {
@@ -70,7 +72,8 @@ impl<S: Source> Trace<S> {
         let roots = read_roots(&mut source)?;
         let mut all = Tally::default();
         blocks.unreached().for_each(|block| all.add(&block));
-        Ok(Self { source, arena, blocks, roots, all, cache: Cache::default() })
+        let (cache, words) = (Cache::default(), Vec::new());
+        Ok(Self { source, arena, blocks, roots, all, cache, words })
     }
 
     /// The blocks; those that no root leads to are left when [`Trace::run`] is done.
@@ -140,11 +143,11 @@ impl<S: Source> Trace<S> {
         let mut at = 0;
         // So each chunk gets many blocks together: what leads to it is mostly found before it
         // comes to its turn.
-        while let Some(chunk) = self.blocks.next_busy(at) {
+        while let Some((chunk, page)) = self.blocks.next_busy(at) {
             if !visit.goes_on() {
                 return Ok(Err(Ended));
             }
-            self.look_at_chunk(root, chunk, visit)?;
+            self.look_at_chunk(root, (chunk, page), visit)?;
             at = chunk + 1;
         }
         Ok(Ok(()))
@@ -154,32 +157,42 @@ impl<S: Source> Trace<S> {
     fn look_at_chunk(
         &mut self,
         root: usize,
-        chunk: usize,
+        (chunk, mut page): (usize, usize),
         visit: &mut impl Visit,
     ) -> Result<(), S::Error> {
-        let (mut page, mut words) = (0, Vec::new());
         while let Some(block) = self.blocks.take(chunk, &mut page) {
             let (mut at, end) = (block.start, block.start + block.len);
             while at < end {
                 let stop = end.min((at / PAGE_SIZE as u64 + 1) * PAGE_SIZE as u64);
-                let bytes = self.cache.bytes(at, stop, &mut self.source)?;
-                for (offset, word) in (at - block.start..).step_by(8).zip(bytes.as_chunks().0) {
-                    let word = u64::from_le_bytes(*word);
-                    match self.arena.contains(&word) {
-                        true => {
-                            words.push((offset, self.blocks.find(word - self.arena.start), word))
-                        }
-                        false => visit.outside(root, &block, offset, word),
-                    }
-                }
-                for (offset, found, word) in words.drain(..) {
-                    match found.map(|found| self.blocks.reach(&found, root)) {
-                        Some(Reach::First(block)) => visit.reached(root, &block),
-                        Some(Reach::Again(to)) => visit.again(root, &to),
-                        Some(Reach::Nowhere) | None => visit.nowhere(root, &block, offset, word),
-                    }
-                }
+                self.look_at_part(root, &block, at..stop, visit)?;
                 at = stop;
+            }
+        }
+        Ok(())
+    }
+
+    /// Follows the words of a block that lie in one page.
+    fn look_at_part(
+        &mut self,
+        root: usize,
+        block: &Block,
+        part: Range<u64>,
+        visit: &mut impl Visit,
+    ) -> Result<(), S::Error> {
+        let bytes = self.cache.bytes(part.start, part.end, &mut self.source)?;
+        for (offset, word) in (part.start - block.start..).step_by(8).zip(bytes.as_chunks().0) {
+            let word = u64::from_le_bytes(*word);
+            if self.arena.contains(&word) {
+                self.words.push((offset, self.blocks.find(word - self.arena.start), word));
+            } else {
+                visit.outside(root, block, offset, word);
+            }
+        }
+        for (offset, found, word) in self.words.drain(..) {
+            match found.map(|found| self.blocks.reach(&found, root)) {
+                Some(Reach::First(to)) => visit.reached(root, &to),
+                Some(Reach::Again(to)) => visit.again(root, &to),
+                Some(Reach::Nowhere) | None => visit.nowhere(root, block, offset, word),
             }
         }
         Ok(())
