@@ -81,7 +81,7 @@ fn pointers(dir: &Path) {
     let hidden = unsafe { transient(|| Box::new([7; 100])) };
     let transient_address = (&raw const *hidden) as u64;
     cache.write(|cache| cache.entries[1].value = Some(hidden));
-    let local = 7_u64;
+    let local = std::hint::black_box(7_u64);
     let stack: Root<Addresses> = heap.local_root("stack", Vec::new).expect("a root");
     stack.write(|stack| stack.push(Raw(&raw const local)));
     let code: Root<Code> = heap.root("code").expect("a root");

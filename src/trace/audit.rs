@@ -79,7 +79,8 @@ impl Audit {
         found.map(|count| count.words).sum()
     }
 
-    /// Looks at all that the roots lead to. `known`: what their types say, one for each root.
+    /// Looks at all that the roots lead to, in a trace that has not been run. `known`: what their
+    /// types say, one for each root.
     ///
     /// # Errors
     /// If a page cannot be had.

@@ -79,7 +79,7 @@ impl Leaks {
         self.lost.scoped.blocks + self.lost.tracked.blocks > 0
     }
 
-    /// Finds them.
+    /// Finds them, in a trace that has not been run.
     ///
     /// # Errors
     /// If a page cannot be had.

@@ -38,7 +38,8 @@ impl Heap {
     }
 }
 
-/// Looks for pointers that leave the heap, in a snapshot with that number.
+/// Looks for pointers that leave the heap, in a trace of the snapshot with that number that has not
+/// been run.
 ///
 /// # Errors
 /// If a page cannot be had.
