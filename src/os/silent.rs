@@ -27,6 +27,12 @@ pub(super) trait Serve: Send + Sync + 'static {
 #[derive(Debug)]
 pub(super) struct SilentThread(libc::pthread_t);
 
+// SAFETY: it names a thread, by an address in some C libraries; any thread may join it.
+unsafe impl Send for SilentThread {}
+
+// SAFETY: as above; through a shared reference nothing is done with it.
+unsafe impl Sync for SilentThread {}
+
 impl SilentThread {
     /// Starts one.
     ///

@@ -227,14 +227,16 @@ pub(super) fn allocate(
         if state.is_transient() {
             return None;
         }
-        let lane = state.lane(process)?;
         let scoped = state.is_scoped();
         let ambient = if scoped { Purpose::Scoped } else { Purpose::Ambient };
         let purpose = purpose.unwrap_or(ambient);
-        passing(process, lane, scoped, || {
-            // SAFETY: the lane is this thread's.
-            unsafe { process.heap.allocate(lane, layout.size(), layout.align(), purpose) }
-        })
+        let call = |lane: &Lane| {
+            passing(process, lane, scoped, || {
+                // SAFETY: the lane is this thread's.
+                unsafe { process.heap.allocate(lane, layout.size(), layout.align(), purpose) }
+            })
+        };
+        state.with_lane(process, call).flatten()
     })
 }
 
@@ -257,12 +259,14 @@ pub(super) unsafe fn free(process: &'static Process, address: usize) {
 #[inline]
 pub(super) unsafe fn try_free(process: &'static Process, address: usize) -> Result<(), BadFree> {
     thread::with(|state| {
-        let Some(lane) = state.lane(process) else { return Ok(()) };
         let scoped = state.is_scoped();
-        passing(process, lane, scoped, || {
-            // SAFETY: the lane is this thread's; the rest says the caller.
-            unsafe { process.heap.free(lane, address) }
-        })
+        let call = |lane: &Lane| {
+            passing(process, lane, scoped, || {
+                // SAFETY: the lane is this thread's; the rest says the caller.
+                unsafe { process.heap.free(lane, address) }
+            })
+        };
+        state.with_lane(process, call).unwrap_or(Ok(()))
     })
 }
 
@@ -293,14 +297,16 @@ pub(super) unsafe fn try_resize(
     new_size: usize,
 ) -> Result<Option<NonNull<u8>>, BadFree> {
     thread::with(|state| {
-        let Some(lane) = state.lane(process) else { return Ok(None) };
         let scoped = state.is_scoped();
         let purpose = if scoped { Purpose::Scoped } else { Purpose::Ambient };
         let (old, align) = (layout.size(), layout.align());
-        passing(process, lane, scoped, || {
-            // SAFETY: the lane is this thread's; the block was allocated with that layout.
-            unsafe { process.heap.resize(lane, block, old, new_size, align, purpose) }
-        })
+        let call = |lane: &Lane| {
+            passing(process, lane, scoped, || {
+                // SAFETY: the lane is this thread's; the block was allocated with that layout.
+                unsafe { process.heap.resize(lane, block, old, new_size, align, purpose) }
+            })
+        };
+        state.with_lane(process, call).unwrap_or(Ok(None))
     })
 }
 

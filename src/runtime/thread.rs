@@ -2,7 +2,8 @@
 //!
 //! The state has no destructor, so it can be used at any time of a thread's life, also by
 //! destructors of other thread-locals. The lane is given back by an exit hook, which runs
-//! after those; if a later destructor allocates again, the thread takes a lane again.
+//! after those. What the thread allocates and frees after that, in destructors that the C library
+//! calls later, borrows a lane for each call: the hook might not be called again.
 #![allow(unsafe_code, reason = "lanes belong to threads, which no type can show")]
 
 use crate::base::{PageIndex, PageRun};
@@ -17,6 +18,8 @@ pub(super) struct ThreadState {
     /// The thread's lane, unless it allocates transiently.
     at_hand: Cell<Option<&'static Lane>>,
     lane: Cell<Option<&'static Lane>>,
+    /// Its exit hook has run.
+    is_ending: Cell<bool>,
     /// How many scopes the thread is in.
     pub(super) scopes: Cell<u32>,
     /// Writes to tracked blocks that began in the thread's scopes.
@@ -40,6 +43,7 @@ thread_local! {
         ThreadState {
             at_hand: Cell::new(None),
             lane: Cell::new(None),
+            is_ending: Cell::new(false),
             scopes: Cell::new(0),
             unended: Unended::new(),
             transient: Cell::new(false),
@@ -133,7 +137,38 @@ impl ThreadState {
         self.scopes.get() > 0
     }
 
-    /// The thread's lane. `None`: there are too many threads.
+    /// Calls `f` with a lane that is the thread's, at least for this call. `None`: there are too
+    /// many threads.
+    #[inline]
+    pub(super) fn with_lane<R>(
+        &self,
+        process: &'static Process,
+        f: impl FnOnce(&'static Lane) -> R,
+    ) -> Option<R> {
+        match self.lane.get() {
+            Some(lane) => Some(f(lane)),
+            None => self.with_new_lane(process, f),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn with_new_lane<R>(
+        &self,
+        process: &'static Process,
+        f: impl FnOnce(&'static Lane) -> R,
+    ) -> Option<R> {
+        if !self.is_ending.get() {
+            return self.attach(process).map(f);
+        }
+        let lane = process.heap.attach()?;
+        let result = f(lane);
+        // SAFETY: the lane was taken for this call alone.
+        unsafe { detach(process, lane) };
+        Some(result)
+    }
+
+    /// The thread's lane, to be kept. `None`: there are too many threads.
     #[inline]
     pub(super) fn lane(&self, process: &'static Process) -> Option<&'static Lane> {
         match self.lane.get() {
@@ -162,24 +197,34 @@ impl ThreadState {
     }
 }
 
-/// The exit hook. Giving a lane back is an allocator call like others: it passes the gate.
+/// The exit hook.
 pub(super) extern "C" fn give_back(_: *mut std::ffi::c_void) {
     let Some(process) = process::get() else { return };
     with(|state| {
         let Some(lane) = state.lane.take() else { return };
         state.at_hand.set(None);
+        state.is_ending.set(true);
         state.bounce.set(0);
         // A scope that was leaked ends with its thread.
         pages::hold_unended(process, state);
         state.scopes.set(0);
-        process.gate.enter_call(lane.pass());
         // SAFETY: the lane was this thread's, and its state no longer names it.
-        unsafe { process.heap.retire(lane) };
-        process.gate.leave_call(lane.pass());
-        // Only now: whoever takes the lane takes its pass.
-        // SAFETY: as above, and it has been retired.
-        unsafe { process.heap.make_idle(lane) };
+        unsafe { detach(process, lane) };
     });
+}
+
+/// Gives a lane back. That is an allocator call like others: it passes the gate.
+///
+/// # Safety
+/// The calling thread holds the lane, and does not use it any more.
+unsafe fn detach(process: &Process, lane: &Lane) {
+    process.gate.enter_call(lane.pass());
+    // SAFETY: says the caller.
+    unsafe { process.heap.retire(lane) };
+    process.gate.leave_call(lane.pass());
+    // Only now: whoever takes the lane takes its pass.
+    // SAFETY: as above, and it has been retired.
+    unsafe { process.heap.make_idle(lane) };
 }
 
 #[cfg(test)]
