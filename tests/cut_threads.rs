@@ -207,7 +207,9 @@ fn raw_thread(shared: &Work<'_>, smallest: bool) -> libc::pthread_t {
         let result = unsafe { libc::pthread_attr_setstacksize(&raw mut attributes, least) };
         assert_eq!(result, 0, "a stack of {least} bytes");
     }
-    let mut thread = 0;
+    // A number in some C libraries, a pointer in others.
+    // SAFETY: zero is a value of either.
+    let mut thread: libc::pthread_t = unsafe { mem::zeroed() };
     let argument = ptr::from_ref(shared).cast_mut().cast();
     // SAFETY: what the argument points to lives until the thread has been joined.
     let result =

@@ -2,6 +2,7 @@
 //! storms of short threads whose blocks outlive them, destructors of thread-locals, functions that
 //! run when the process exits, children started from many threads, forks that go on without exec.
 #![allow(unsafe_code, reason = "forks, and calls what the C library has for the end of a thread")]
+#![allow(clippy::cast_possible_truncation, reason = "small numbers, and 64-bit machines")]
 
 mod block_support;
 mod support;

@@ -135,8 +135,10 @@ impl Dir for DiskDir {
         let c_path = |name| CString::new(self.path_of(name).into_os_string().into_vec());
         let (old, new) = (c_path(from)?, c_path(to)?);
         let (at, flags) = (libc::AT_FDCWD, libc::RENAME_NOREPLACE);
+        let call = libc::SYS_renameat2;
+        // By number, since not every C library has the function.
         // SAFETY: both names end with a zero and outlive the call.
-        if unsafe { libc::renameat2(at, old.as_ptr(), at, new.as_ptr(), flags) } == 0 {
+        if unsafe { libc::syscall(call, at, old.as_ptr(), at, new.as_ptr(), flags) } == 0 {
             return Ok(());
         }
         let error = io::Error::last_os_error();

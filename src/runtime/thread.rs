@@ -145,27 +145,31 @@ impl ThreadState {
         process: &'static Process,
         f: impl FnOnce(&'static Lane) -> R,
     ) -> Option<R> {
-        match self.lane.get() {
-            Some(lane) => Some(f(lane)),
-            None => self.with_new_lane(process, f),
+        let lane = match self.lane.get() {
+            Some(lane) => lane,
+            None => self.lane_for_call(process)?,
+        };
+        let result = f(lane);
+        if self.is_ending.get() {
+            self.end_call(process, lane);
         }
+        Some(result)
     }
 
     #[cold]
     #[inline(never)]
-    fn with_new_lane<R>(
-        &self,
-        process: &'static Process,
-        f: impl FnOnce(&'static Lane) -> R,
-    ) -> Option<R> {
-        if !self.is_ending.get() {
-            return self.attach(process).map(f);
+    fn lane_for_call(&self, process: &'static Process) -> Option<&'static Lane> {
+        if self.is_ending.get() { process.heap.attach() } else { self.attach(process) }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn end_call(&self, process: &Process, lane: &Lane) {
+        // A scope may have taken one to be kept.
+        if self.lane.get().is_none() {
+            // SAFETY: the lane was taken for this call alone.
+            unsafe { detach(process, lane) };
         }
-        let lane = process.heap.attach()?;
-        let result = f(lane);
-        // SAFETY: the lane was taken for this call alone.
-        unsafe { detach(process, lane) };
-        Some(result)
     }
 
     /// The thread's lane, to be kept. `None`: there are too many threads.

@@ -1,4 +1,5 @@
 //! Blocks of memory of all sizes, which know what is in them.
+#![allow(clippy::cast_possible_truncation, reason = "small numbers, and 64-bit machines")]
 
 /// Memory that holds what its seed says.
 pub(crate) struct Block {
