@@ -11,7 +11,7 @@ const FILES: usize = 100;
 /// Functions in a file of `tree`, at most.
 const FUNCTIONS: usize = 24;
 const LOG_LINES: usize = 1_000_000;
-const RECORDS: usize = 160_000;
+const RECORDS: usize = 80_000;
 /// Functions, objects or paragraphs in each file of `code`.
 const PARTS: usize = 240;
 
@@ -70,10 +70,10 @@ fn function(out: &mut impl Write, words: &Words, random: &mut Random) -> Result<
                 writeln!(out, "    if {name}.{call}() > {number} {{\n        {from} += 1;\n    }}")?
             }
             3 => writeln!(out, "    {name}.push(format!(\"{module} {{}} {call}\", {from}));")?,
-            _ => writeln!(
-                out,
-                "    match {name} {{\n        {module}::{call}(x) => x,\n        _ => {number},\n    }}"
-            )?,
+            _ => {
+                writeln!(out, "    match {name} {{\n        {module}::{call}(x) => x,")?;
+                writeln!(out, "        _ => {number},\n    }}")?;
+            }
         }
     }
     writeln!(out, "    Ok({})\n}}\n", random.below(1000))?;
@@ -134,11 +134,11 @@ fn record(words: &Words, random: &mut Random, id: usize) -> String {
     let status = [200, 200, 200, 204, 301, 404, 500, 503][random.below(8)];
     let took = random.below(100_000);
     let depth = random.below(9);
-    format!(
-        r#"{{"id":{id},"user":"{user}","path":"/{first}/{second}","status":{status},"took":{}.{:02},"tags":["{note}","{more}"],"at":{{"depth":{depth},"note":"{note} of {more}"}}}}"#,
-        took / 100,
-        took % 100
-    )
+    let (whole, part) = (took / 100, took % 100);
+    let what = format!(r#""user":"{user}","path":"/{first}/{second}","status":{status}"#);
+    let at = format!(r#"{{"depth":{depth},"note":"{note} of {more}"}}"#);
+    let tags = format!(r#"["{note}","{more}"]"#);
+    format!(r#"{{"id":{id},{what},"took":{whole}.{part:02},"tags":{tags},"at":{at}}}"#)
 }
 
 fn records(root: &Path, words: &Words, count: usize) -> Result<(), Error> {

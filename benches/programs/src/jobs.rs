@@ -41,14 +41,15 @@ pub(crate) fn of(program: &str) -> Vec<Job> {
 fn ripgrep() -> Vec<Job> {
     const CALL: &str = r"(\w+)::(\w+)\((\w+), (\d+)\)";
     vec![
-        Job::new("literal", &["-n", "unless mer", "tree", "tree"]).any_order(),
+        Job::new("literal", &["-n", "unless mer", "tree", "tree", "tree"]).any_order(),
         Job::new("captures", &["-j1", "-o", "-r", "$4 $3 $2 $1", CALL, "tree"]),
         Job::new("captures_threads", &["-o", "-r", "$4 $3 $2 $1", CALL, "tree"]).any_order(),
         Job::new("json", &["--json", "-C", "2", "Result<u64, Error>", "tree"])
             .any_order()
             .without(r#""elapsed"#),
         Job::new("sorted", &["-n", "--sort", "path", r"\bunless \w+ber\w* is\b", "tree"]),
-        Job::new("count", &["-c", r"status=5\d\d took=9\d\d\.", "log", "log"]).any_order(),
+        Job::new("count", &["-c", r"status=5\d\d took=9\d\d\.", "log", "log", "log", "log"])
+            .any_order(),
         Job::new("fields", &["-o", "-r", "$2,$1", r"user=(\w+).* took=([\d.]+)", "log"]),
     ]
 }
@@ -95,8 +96,8 @@ fn jaq() -> Vec<Job> {
                 "array.json",
             ],
         ),
-        Job::new("text", &["-r", r#"[.user, (.path | split("/")[]), .at.note] | @tsv"#, "records"]),
+        Job::new("text", &["-r", r#"[.tags[], .user] | join("-")"#, "records"]),
         Job::new("paths", &["-c", "paths", "records"]),
-        Job::new("numbers", &["-n", "[range(1000000) | tostring] | map(length) | add"]),
+        Job::new("numbers", &["-n", "[range(300000) | tostring] | map(length) | add"]),
     ]
 }

@@ -59,7 +59,7 @@ pub(crate) fn run(
 }
 
 /// What this process itself had resident at most, in KiB. The system counts it for processes that
-/// it starts, too: they share its memory for a moment. So a figure not above this one tells nothing.
+/// it starts, too, which share its memory for a moment: a figure not above this one tells nothing.
 pub(crate) fn own_peak() -> Result<i64, Error> {
     let status = fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
