@@ -13,7 +13,7 @@ const FUNCTIONS: usize = 24;
 const LOG_LINES: usize = 1_000_000;
 const RECORDS: usize = 80_000;
 /// Functions, objects or paragraphs in each file of `code`.
-const PARTS: usize = 240;
+const PARTS: usize = 800;
 
 /// Text on the disk, under one folder.
 pub(crate) struct Input {

@@ -47,15 +47,29 @@ fn ripgrep() -> Vec<Job> {
         Job::new("json", &["--json", "-C", "2", "Result<u64, Error>", "tree"])
             .any_order()
             .without(r#""elapsed"#),
-        Job::new("sorted", &["-n", "--sort", "path", r"\bunless \w+ber\w* is\b", "tree"]),
-        Job::new("count", &["-c", r"status=5\d\d took=9\d\d\.", "log", "log", "log", "log"])
-            .any_order(),
+        Job::new("sorted", &["-n", "--sort", "path", r"\bunless \w+ber\w* is\b", "tree", "tree"]),
+        Job::new(
+            "count",
+            &[
+                "-c",
+                r"status=5\d\d took=9\d\d\.",
+                "log",
+                "log",
+                "log",
+                "log",
+                "log",
+                "log",
+                "log",
+                "log",
+            ],
+        )
+        .any_order(),
         Job::new("fields", &["-o", "-r", "$2,$1", r"user=(\w+).* took=([\d.]+)", "log"]),
     ]
 }
 
 fn fd() -> Vec<Job> {
-    const TREES: [&str; 8] = ["tree"; 8];
+    const TREES: [&str; 24] = ["tree"; 24];
     let over_trees = |more: &[&'static str]| [more, TREES.as_slice()].concat();
     vec![
         Job::new("regex", &over_trees(&["-j1", r"^[a-m]\w*_\d+\.(rs|py)$"])),
@@ -66,10 +80,10 @@ fn fd() -> Vec<Job> {
             &over_trees(&["--size", "+4k", "-t", "f", "--changed-within", "9d", "."]),
         )
         .any_order(),
-        Job::new("exec", &[r"_7\d\.py$", "tree", "-x", "basename"]).any_order(),
+        Job::new("exec", &[r"_[4-7]\d\.py$", "tree", "-x", "basename"]).any_order(),
         Job::new(
             "exec_batch",
-            &[r"_\d+\.rs$", "tree", "--batch-size", "40", "-X", "printf", "%s\\n"],
+            &[r"_\d+\.rs$", "tree", "tree", "--batch-size", "40", "-X", "printf", "%s\\n"],
         )
         .any_order(),
     ]
