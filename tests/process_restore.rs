@@ -47,7 +47,7 @@ fn long_chains() {
     for codec in ["none/none", "lz4/lz4", "none/lz4"] {
         let place = Place::new();
         let options = format!("keep=20 nospare codec={codec}");
-        let text = place.live(&format!("{options} : fill=8 snap=12 list quit"));
+        let text = place.live(&format!("{options} : fill=16 snap=12 list quit"));
         assert_eq!(after(&text, "segments"), ["12"], "{text}");
         for way in WAYS {
             for number in [12, 7, 2] {

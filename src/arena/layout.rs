@@ -33,8 +33,8 @@ pub struct Slot {
     unused_b: [u8; 0x3000],
     /// One bit a block of a slab, from the slab's first page on: set while it is allocated.
     pub live: [AtomicU64; LIVE_WORDS],
-    /// One bit a block: freed by a thread that does not own the slab, not yet merged.
-    pub remote: [AtomicU64; LIVE_WORDS],
+    /// One bit a block: live, but free when a lane was given its word to take blocks from.
+    pub at_hand: [AtomicU64; LIVE_WORDS],
     unused_c: [u8; 0x4000],
 }
 
@@ -48,7 +48,7 @@ const_assert_eq!(MAPS.end % PAGE_SIZE, 0);
 const_assert_eq!(offset_of!(Slot, unused_b), PAGE_SIZE);
 const_assert_eq!(offset_of!(Slot, pages), 0x800);
 const_assert_eq!(offset_of!(Slot, live), 0x4000);
-const_assert_eq!(offset_of!(Slot, remote), 0x8000);
+const_assert_eq!(offset_of!(Slot, at_hand), 0x8000);
 const_assert_eq!(SLOT_SIZE * CHUNKS_PER_CELL as usize, CHUNK_SIZE);
 
 /// What a chunk is used for. All zero: a free chunk.

@@ -6,7 +6,7 @@
 //! cell   | chunk 0: its tables' place in images          | chunk 1 | ... | chunk 31 |
 //! tables | slot 0 | slot 1 | ... | slot 31                32 slots of 64 KiB for each cell |
 //! slot 0 | cell header; in cell 0 also the superblock and the root table              |
-//! slot n | chunk entry | page entries | live bits | remote bits                       |
+//! slot n | chunk entry | page entries | live bits | at-hand bits                      |
 //! ```
 //!
 //! What a snapshot needs lies in the slots; what can be derived lies in the side table,
@@ -32,5 +32,5 @@ pub use layout::{
 };
 pub use reserve::{Arena, ArenaConfig, ReserveError};
 pub use saved::{FrozenEntry, TablePage, first_table_page, frozen_span, later_table_pages};
-pub use side::{SlabNote, WORDS_PER_PAGE};
+pub use side::{MapLine, SlabNote, SlabTag, WORDS_PER_PAGE};
 pub use space::Space;

@@ -2,8 +2,8 @@
 #![allow(unsafe_code, reason = "gives references to metadata that lies at fixed addresses")]
 
 use crate::arena::layout::{CellHeader, SLOT_SIZE, Slot};
-use crate::arena::side::{HEAD, LOST, PENDING, PLAIN, Side, SlabNote, UNUSED};
-use crate::base::sync::{AtomicU32, AtomicU64, Ordering};
+use crate::arena::side::{HEAD, LOST, MapLine, PENDING, PLAIN, Side, SlabNote, SlabTag, UNUSED};
+use crate::base::sync::{AtomicU64, Ordering};
 use crate::base::{
     CELL_SIZE, CHUNK_SIZE, CHUNKS_PER_CELL, CellIndex, ChunkIndex, PAGE_SIZE, PageIndex, SLOT_PAGES,
 };
@@ -16,12 +16,12 @@ use std::ptr::{self, NonNull};
 
 /// Where in a slot the maps begin, in pages.
 pub(super) const LIVE_PAGE: u32 = 4;
-pub(super) const REMOTE_PAGE: u32 = 8;
+pub(super) const AT_HAND_PAGE: u32 = 8;
 const WORDS_PER_PAGE: usize = PAGE_SIZE / 8;
 
 static_assertions::const_assert_eq!(SLOT_PAGES as usize * PAGE_SIZE, SLOT_SIZE);
 static_assertions::const_assert_eq!(LIVE_PAGE as usize * PAGE_SIZE, offset_of!(Slot, live));
-static_assertions::const_assert_eq!(REMOTE_PAGE as usize * PAGE_SIZE, offset_of!(Slot, remote));
+static_assertions::const_assert_eq!(AT_HAND_PAGE as usize * PAGE_SIZE, offset_of!(Slot, at_hand));
 
 /// Where an arena lies and how it is divided.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -256,10 +256,10 @@ impl Arena {
         self.announce_words(chunk, LIVE_PAGE, first, count);
     }
 
-    /// The same for the map of remote frees.
+    /// The same for the map of what lanes have at hand.
     #[inline]
-    pub fn announce_remote(&self, chunk: ChunkIndex, first: usize, count: usize) {
-        self.announce_words(chunk, REMOTE_PAGE, first, count);
+    pub fn announce_at_hand(&self, chunk: ChunkIndex, first: usize, count: usize) {
+        self.announce_words(chunk, AT_HAND_PAGE, first, count);
     }
 
     #[inline]
@@ -349,33 +349,23 @@ impl Arena {
         self.side.past_note(page)
     }
 
-    /// The tag of a page, which may be any of the arena's: the heap says what it means. 0: it is in
-    /// no slab, or in one that says nothing else.
+    /// The tag of a page, which may be any of the arena's.
     #[inline]
     #[must_use]
-    pub fn tag(&self, page: PageIndex) -> &AtomicU32 {
+    pub fn tag(&self, page: PageIndex) -> &SlabTag {
         self.side.tag(page)
     }
 
-    /// Words of the taken map of a slab that begins at `page`: which of its blocks are in use.
+    /// The maps of a slab of `count` pages that begins at `page`.
     #[inline]
     #[must_use]
-    pub fn taken(&self, page: PageIndex, count: usize) -> &[AtomicU64] {
-        self.side.taken(page, count)
+    pub fn map_lines(&self, page: PageIndex, count: usize) -> &[MapLine] {
+        self.side.map_lines(page, count)
     }
 
-    /// The same of the remote map: which were freed by others than the slab's owner, and not merged
-    /// yet.
-    #[inline]
+    /// Where the tags of all pages begin, then their maps: a page's place is its number.
     #[must_use]
-    pub fn remote(&self, page: PageIndex, count: usize) -> &[AtomicU64] {
-        self.side.remote(page, count)
-    }
-
-    /// Where the tags of all pages, the taken and the remote map begin: of a page's tag the place
-    /// is its number, of its words [`WORDS_PER_PAGE`](crate::arena::WORDS_PER_PAGE) times that.
-    #[must_use]
-    pub fn flat_tables(&self) -> [usize; 3] {
+    pub fn flat_tables(&self) -> [usize; 2] {
         self.side.flat()
     }
 

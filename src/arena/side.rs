@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! | cell states | free chunks | roomy chunks x3 | deferred and stale chunks | hints |
-//! | slab tags | taken maps | remote maps | slab notes |
+//! | slab tags | taken and remote maps | slab notes |
 //! ```
 //! It lies outside the arena, in a reservation of its own. The tables of the first line are
 //! committed at once; of the others a cell's part when the cell is claimed. Tags of any page can
@@ -35,19 +35,41 @@ pub struct SlabNote {
     pub previous: AtomicU32,
     /// Which list it stands in.
     pub list: AtomicU32,
-    /// Which word of its taken map its lane takes blocks from, plus one.
+    /// Which words of its taken map its lane takes blocks from: the first, and in the upper half
+    /// the end; 0: none.
     pub claimed: AtomicU32,
 }
 
-/// Words of the taken map, and of the remote map, for each page: as in the live map, the bits of a
-/// slab's blocks begin at its first page's.
+/// What is looked up for each free: of each page which slab it is a part of, and at the slab's
+/// first page how often its owner may free before something else is to be done.
+#[repr(C)]
+pub struct SlabTag {
+    /// The heap says what it means. 0: the page is in no slab, or in one that says nothing else.
+    pub tag: AtomicU32,
+    /// How many blocks the owner frees until it has to look at the slab.
+    pub frees_left: AtomicU32,
+}
+
+/// Two maps of the blocks of a slab, interleaved page by page, so that who frees touches one cache
+/// line: as in the live map, the bits of a slab's blocks begin at its first page's.
+#[repr(C, align(64))]
+pub struct MapLine {
+    /// In use, as the slab's owner knows.
+    pub taken: [AtomicU64; WORDS_PER_PAGE],
+    /// Freed by another thread, and not merged into the taken map yet.
+    pub remote: [AtomicU64; WORDS_PER_PAGE],
+}
+
+/// Words of each of these maps for a page.
 pub const WORDS_PER_PAGE: usize = LIVE_WORDS_PER_PAGE;
 
 static_assertions::const_assert_eq!(size_of::<SlabNote>(), 32);
+static_assertions::const_assert_eq!(size_of::<SlabTag>(), 8);
+static_assertions::const_assert_eq!(size_of::<MapLine>(), 64);
 
 const PAGES: usize = crate::base::PAGES_PER_CELL as usize;
-const TAGS_PER_CELL: usize = PAGES * size_of::<AtomicU32>();
-const MAP_PER_CELL: usize = PAGES * WORDS_PER_PAGE * size_of::<AtomicU64>();
+const TAGS_PER_CELL: usize = PAGES * size_of::<SlabTag>();
+const MAPS_PER_CELL: usize = PAGES * size_of::<MapLine>();
 const NOTES_PER_CELL: usize = PAGES * size_of::<SlabNote>();
 
 /// A cell's state in the side table; from `BODY` on: cells back to the span's head, plus 2.
@@ -68,8 +90,7 @@ pub(super) struct Side {
     stale: usize,
     hints: usize,
     tags: usize,
-    taken: usize,
-    remote: usize,
+    maps: usize,
     notes: usize,
 }
 
@@ -92,65 +113,41 @@ impl Side {
         let hints = place(chunks as usize * size_of::<AtomicU32>());
         let all = |per_cell: usize| cells as usize * per_cell;
         let tags = place(all(TAGS_PER_CELL));
-        let [taken, remote, notes] =
-            [MAP_PER_CELL, MAP_PER_CELL, NOTES_PER_CELL].map(|per_cell| place(all(per_cell)));
+        let [maps, notes] = [MAPS_PER_CELL, NOTES_PER_CELL].map(|per_cell| place(all(per_cell)));
         let memory = Reservation::anywhere(end, PAGE_SIZE)?;
         let start = memory.start();
         // SAFETY: a part of the reservation just made.
         unsafe { map::commit(start, tags)? };
         // SAFETY: as above.
-        unsafe { map::protect(start + tags, taken - tags, Protection::ReadOnly)? };
+        unsafe { map::protect(start + tags, maps - tags, Protection::ReadOnly)? };
         // Heaps have cells side by side, all of whose pages are in use. Who has opened none has
         // few, in the boot space, and starts the faster without.
-        for (at, per_cell) in [(taken, MAP_PER_CELL), (notes, NOTES_PER_CELL)] {
+        for (at, per_cell) in [(maps, MAPS_PER_CELL), (notes, NOTES_PER_CELL)] {
             map::advise_huge(start + at, main as usize * per_cell, true);
         }
-        Ok(Self {
-            memory,
-            cells,
-            free_chunks,
-            roomy,
-            deferred,
-            stale,
-            hints,
-            tags,
-            taken,
-            remote,
-            notes,
-        })
+        Ok(Self { memory, cells, free_chunks, roomy, deferred, stale, hints, tags, maps, notes })
     }
 
-    /// Where the tags of all pages begin, then the taken and the remote map.
-    pub(super) fn flat(&self) -> [usize; 3] {
-        [self.tags, self.taken, self.remote].map(|at| self.memory.start() + at)
+    /// Where the tags of all pages begin, then the maps.
+    pub(super) fn flat(&self) -> [usize; 2] {
+        [self.tags, self.maps].map(|at| self.memory.start() + at)
     }
 
     /// The tag of a page.
     #[inline]
-    pub(super) fn tag(&self, page: PageIndex) -> &AtomicU32 {
+    pub(super) fn tag(&self, page: PageIndex) -> &SlabTag {
         debug_assert!(page.0 / crate::base::PAGES_PER_CELL < self.cells);
-        let at = self.at::<AtomicU32>(self.tags).wrapping_add(page.0 as usize);
+        let at = self.at::<SlabTag>(self.tags).wrapping_add(page.0 as usize);
         // SAFETY: all tags can be read; who writes knows that the page's cell is live.
         unsafe { &*at }
     }
 
-    /// Words of the taken map from a page's first on.
+    /// The maps of a slab's pages, from its first on.
     #[inline]
-    pub(super) fn taken(&self, page: PageIndex, count: usize) -> &[AtomicU64] {
-        self.map_words(self.taken, page, count)
-    }
-
-    /// The same of the remote map.
-    #[inline]
-    pub(super) fn remote(&self, page: PageIndex, count: usize) -> &[AtomicU64] {
-        self.map_words(self.remote, page, count)
-    }
-
-    #[inline]
-    fn map_words(&self, map: usize, page: PageIndex, count: usize) -> &[AtomicU64] {
-        let first = self.at::<AtomicU64>(map).wrapping_add(page.0 as usize * WORDS_PER_PAGE);
-        // SAFETY: the words of a slab's blocks, which lies in a cell that has been live, and does
-        // not leave it; they are committed from its first claim on.
+    pub(super) fn map_lines(&self, page: PageIndex, count: usize) -> &[MapLine] {
+        let first = self.at::<MapLine>(self.maps).wrapping_add(page.0 as usize);
+        // SAFETY: those of a slab, which lies in a cell that has been live, and does not leave it;
+        // they are committed from its first claim on.
         unsafe { slice::from_raw_parts(first, count) }
     }
 
@@ -205,12 +202,9 @@ impl Side {
 
     /// Commits what consecutive cells that are about to go live have of tags, maps and notes.
     pub(super) fn commit_cells(&self, first: CellIndex, count: u32) -> io::Result<()> {
-        for (at, per_cell) in [
-            (self.tags, TAGS_PER_CELL),
-            (self.taken, MAP_PER_CELL),
-            (self.remote, MAP_PER_CELL),
-            (self.notes, NOTES_PER_CELL),
-        ] {
+        for (at, per_cell) in
+            [(self.tags, TAGS_PER_CELL), (self.maps, MAPS_PER_CELL), (self.notes, NOTES_PER_CELL)]
+        {
             let start = self.memory.start() + at + first.0 as usize * per_cell;
             // SAFETY: the cells' part of a table, which lies in the reservation.
             unsafe { map::commit(start, count as usize * per_cell)? };

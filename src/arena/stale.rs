@@ -7,8 +7,8 @@ use crate::arena::Arena;
 use crate::base::ChunkIndex;
 use std::time::{Duration, Instant};
 
-/// Chunks that are kept at most: 32 MiB.
-const KEPT: u32 = 16;
+/// Chunks that are kept at most: 256 MiB.
+const KEPT: u32 = 128;
 /// How long a chunk is kept that nobody wants, at least.
 const TIME: Duration = Duration::from_secs(1);
 

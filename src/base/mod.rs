@@ -2,6 +2,7 @@
 //! synchronisation, and numbers as people read them. Pure code; imports nothing of the crate.
 
 mod bitmap;
+mod block_words;
 mod checksum;
 mod ripe;
 mod run_set;
@@ -10,6 +11,7 @@ pub mod text;
 mod units;
 
 pub use bitmap::{LayeredBitmap, all, fill, find_clear_run};
+pub use block_words::{Busy, FreedTwice, free_remotely, merge, settled, take};
 pub use checksum::{Crc32, Digest, crc32, digest, digest_seeded};
 pub use ripe::{RipeLink, RipeList, linked};
 pub use run_set::RunSet;

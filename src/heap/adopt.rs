@@ -219,7 +219,7 @@ impl Heap {
                 continue;
             }
             self.for_slabs(chunk, |page, _| {
-                slab::forget_remote(&self.arena, page);
+                slab::forget_at_hand(&self.arena, page);
                 self.enter_list(shared, page);
             });
         }

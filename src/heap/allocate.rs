@@ -7,7 +7,7 @@ use crate::base::RipeList;
 use crate::base::sync::Ordering::Relaxed;
 use crate::heap::classes::{self, Class};
 use crate::heap::lane::{Lane, Local};
-use crate::heap::lists::{ListName, list_of};
+use crate::heap::lists::{ListName, Lists, list_of};
 use crate::heap::slab::{self, Maps};
 use crate::heap::tag::Tag;
 use crate::heap::{BadFree, Heap};
@@ -57,37 +57,59 @@ impl Heap {
             if self.claim(lane, kind, page) {
                 return Some(());
             }
+            let maps = Maps::of(&self.arena, page, kind);
+            let used = maps.merge();
+            // All words have been claimed once; what was freed meanwhile may be worth going on.
+            if maps.class.blocks - used >= maps.class.enough() && self.claim(lane, kind, page) {
+                return Some(());
+            }
             local.slabs[kind] = 0;
-            local.lists.push(&self.arena, ListName::Full, page);
+            self.file(local, page, kind, used);
         }
         self.drain_lane(lane, local);
         loop {
             let page = match local.lists.pop(&self.arena, ListName::Partial, kind) {
                 Some(page) => page,
-                None => self.slab_from_heap(lane.id, kind)?,
+                None => {
+                    let found = self.slab_from_heap(lane.id, kind);
+                    found.or_else(|| self.scrape(&mut local.lists, kind))?
+                }
             };
             self.unspare(local, page);
             local.slabs[kind] = page.0 + 1;
+            self.arena.tag(page).frees_left.store(u32::MAX, Relaxed);
             if self.claim(lane, kind, page) {
                 return Some(());
             }
             // It was full, though it did not look so.
             local.slabs[kind] = 0;
-            local.lists.push(&self.arena, ListName::Full, page);
+            self.file(local, page, kind, Maps::of(&self.arena, page, kind).merge());
         }
     }
 
-    /// Has a lane take blocks from the next word of its slab that has free ones. `false`: none has.
+    /// Has a lane take blocks from the next words of its slab that have free ones. `false`: none
+    /// has, and the next time the first ones are looked at again.
     fn claim(&self, lane: &Lane, kind: usize, page: PageIndex) -> bool {
         lane.active[kind].clear();
-        let Some(word) = slab::claim(&self.arena, page, kind) else { return false };
+        let Some(words) = slab::claim(&self.arena, page, kind) else { return false };
         // The blocks are about to be written, by who gets them.
         self.arena.cow().open(page.chunk());
         let maps = Maps::of(&self.arena, page, kind);
-        let size = maps.class.size;
-        let first = self.arena.address(page) + word * 64 * size as usize;
-        lane.active[kind].set(&maps.taken[word], first, size, !slab::valid(maps.class, word));
+        let first = self.arena.address(page) + words.start * 64 * maps.class.size as usize;
+        lane.active[kind].set(&maps, words, first);
         true
+    }
+
+    /// A slab of that kind from a list of those that have too few free blocks: there is no other.
+    #[cold]
+    pub(super) fn scrape(&self, lists: &mut Lists, kind: usize) -> Option<PageIndex> {
+        let has_free = |&page: &PageIndex| {
+            let maps = Maps::of(&self.arena, page, kind);
+            maps.merge() < maps.class.blocks
+        };
+        let found = lists.walk(&self.arena, ListName::Full, kind).find(has_free)?;
+        lists.remove(&self.arena, found);
+        Some(found)
     }
 
     /// Merges the lane's slabs in which other threads have freed blocks.
@@ -109,25 +131,45 @@ impl Heap {
     /// After blocks of a lane's own slab have been freed: into the right list, or given up.
     pub(super) fn place_again(&self, local: &mut Local, page: PageIndex) {
         let note = self.arena.note(page);
-        let list = list_of(note);
-        if !matches!(list, ListName::Partial | ListName::Full) {
-            return;
+        match list_of(note) {
+            ListName::None => {}
+            ListName::Active => self.arena.tag(page).frees_left.store(u32::MAX, Relaxed),
+            ListName::Partial if note.spare.load(Relaxed) != 0 => {}
+            list => {
+                let kind = Tag::of(&self.arena, page).kind();
+                let used = Maps::of(&self.arena, page, kind).merge();
+                if list == self.list_for(page, kind, used) && used > 0 {
+                    return;
+                }
+                local.lists.remove(&self.arena, page);
+                self.file(local, page, kind, used);
+            }
         }
-        let kind = Tag::of(&self.arena, page).kind();
-        let (used, free) = Maps::of(&self.arena, page, kind).merge();
-        if list == ListName::Full && free {
-            local.lists.remove(&self.arena, page);
-            local.lists.push(&self.arena, ListName::Partial, page);
+    }
+
+    /// Puts a slab of the lane's that stands in no list where it belongs.
+    pub(super) fn file(&self, local: &mut Local, page: PageIndex, kind: usize, used: u32) {
+        if used == 0 {
+            return self.spare(local, page, kind);
         }
-        if !used && note.spare.load(Relaxed) == 0 {
-            self.spare(local, page, kind);
-        }
+        let list = self.list_for(page, kind, used);
+        local.lists.push(&self.arena, list, page);
+    }
+
+    /// The list for a slab with that many blocks in use. The lane comes back to it when they are
+    /// free, or so many that it is worth to be allocated from.
+    fn list_for(&self, page: PageIndex, kind: usize, used: u32) -> ListName {
+        let class = slab::class_of_kind(kind);
+        let missing = class.enough().saturating_sub(class.blocks - used);
+        let (list, frees) =
+            if missing == 0 { (ListName::Partial, used) } else { (ListName::Full, missing) };
+        self.arena.tag(page).frees_left.store(frees, Relaxed);
+        list
     }
 
     /// Keeps a slab without a block in use for what comes next, or gives it up.
     fn spare(&self, local: &mut Local, page: PageIndex, kind: usize) {
         let pages = slab::class_of_kind(kind).pages;
-        local.lists.remove(&self.arena, page);
         let is_only = local.lists.is_empty(ListName::Partial, kind);
         if is_only || local.spare_pages + pages <= SPARE_PAGES {
             local.spare_pages += pages;
@@ -159,7 +201,12 @@ impl Heap {
             Tag::of(&self.arena, page).with_lane(owner).write(&self.arena, page);
             return Some(page);
         }
-        slab::make(&self.arena, &mut shared.space, kind, owner)
+        if let Some(page) = slab::make(&self.arena, &mut shared.space, kind, owner) {
+            return Some(page);
+        }
+        let page = self.scrape(&mut shared.lists, kind)?;
+        Tag::of(&self.arena, page).with_lane(owner).write(&self.arena, page);
+        Some(page)
     }
 
     /// The block that an address is the start of, for freeing and resizing.
@@ -178,7 +225,7 @@ impl Heap {
         }
         let first = PageIndex(page.0 - u32::from(entry.back));
         let class = classes::TABLE.get(usize::from(entry.class)).ok_or(BadFree::NoBlock)?;
-        let offset = u32::try_from(address - self.arena.address(first)).unwrap_or(u32::MAX);
+        let offset = address - self.arena.address(first);
         let block = class.block_at(offset).ok_or(BadFree::NoBlock)?;
         Ok(Located::Slab { first, block, class })
     }
@@ -194,7 +241,7 @@ impl Local {
 /// Where a block lies.
 pub(super) enum Located {
     /// In a slab.
-    Slab { first: PageIndex, block: u32, class: &'static Class },
+    Slab { first: PageIndex, block: usize, class: &'static Class },
     /// It is a run of pages.
     Run { first: PageIndex, pages: u32 },
     /// It is a large block.

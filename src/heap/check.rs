@@ -1,4 +1,5 @@
-//! Checking the tables that the heap keeps for a chunk: page entries, live and remote maps.
+//! Checking the tables that the heap keeps for a chunk: page entries, live maps, and maps of what
+//! is at hand.
 
 use crate::arena::{CellDamage, ChunkKind, PageEntry, PageTag, Purpose, Slot};
 use crate::base::sync::Ordering::Relaxed;
@@ -157,23 +158,23 @@ fn check_slab(slot: &Slot, page: PageIndex, head: PageEntry) -> Result<&'static 
 /// Checks a slab's maps. Who restarts waits until all have been read, once.
 fn check_maps(slot: &Slot, page: PageIndex, class: &Class) -> Result<(), Damage> {
     let live = slab::live_words(slot, page, class);
-    let remote = slab::remote_words(slot, page, class);
+    let at_hand = slab::at_hand_words(slot, page, class);
     let wrong = |what, expected, found| Damage::Slab { page: page.0, what, expected, found };
     let padding = slab::padding(class);
-    if let (Some(live), Some(remote)) = (live.last(), remote.last()) {
+    if let (Some(live), Some(at_hand)) = (live.last(), at_hand.last()) {
         let found = live.load(Relaxed) & padding;
         if found != padding {
             return Err(wrong("bits behind the last block must be set", padding, found));
         }
-        let found = remote.load(Relaxed) & padding;
+        let found = at_hand.load(Relaxed) & padding;
         if found != 0 {
-            return Err(wrong("blocks behind the last one were freed", 0, found));
+            return Err(wrong("blocks behind the last one are at hand", 0, found));
         }
     }
-    for (live, remote) in live.iter().zip(remote) {
-        let (live, remote) = (live.load(Relaxed), remote.load(Relaxed));
-        if remote & !live != 0 {
-            return Err(wrong("free blocks were freed again", live, remote));
+    for (live, at_hand) in live.iter().zip(at_hand) {
+        let (live, at_hand) = (live.load(Relaxed), at_hand.load(Relaxed));
+        if at_hand & !live != 0 {
+            return Err(wrong("blocks at hand that are not live", live, at_hand));
         }
     }
     Ok(())

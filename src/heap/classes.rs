@@ -29,24 +29,39 @@ pub(super) struct Class {
 impl Class {
     /// The block at `offset` bytes from the slab's start, if one starts there.
     #[inline]
-    pub(super) fn block_at(&self, offset: u32) -> Option<u32> {
-        let block = (u64::from(offset) * self.reciprocal) >> RECIPROCAL_SHIFT;
-        let exact = block * u64::from(self.size) == u64::from(offset);
-        let block = u32::try_from(block).ok()?;
-        (exact && block < self.blocks).then_some(block)
+    pub(super) fn block_at(&self, offset: usize) -> Option<usize> {
+        // What lies behind the slab's end may overflow, and is found not to be exact.
+        let block = (offset as u64).wrapping_mul(self.reciprocal) >> RECIPROCAL_SHIFT;
+        let exact = block * u64::from(self.size) == offset as u64;
+        (exact && block < u64::from(self.blocks)).then(|| usize::try_from(block).unwrap_or(0))
     }
 
-    /// As [`block_at`](Self::block_at), of a slab whose map tells which blocks there are.
-    #[inline]
-    pub(super) fn block_at_offset(&self, offset: usize) -> Option<usize> {
-        // A slab's bytes times a reciprocal fit.
-        let block = (offset as u64 * self.reciprocal) >> RECIPROCAL_SHIFT;
-        let exact = block * u64::from(self.size) == offset as u64;
-        exact.then_some(usize::try_from(block).unwrap_or(0))
+    /// So many blocks of a slab have to be free for it to be allocated from: an eighth. Who gets
+    /// one then goes on in it for some time, and writes to few pages; and fewer slabs change hands.
+    pub(super) fn enough(&self) -> u32 {
+        (self.blocks / 8).max(1)
     }
 }
 
 pub(super) static TABLE: [Class; CLASSES] = table();
+
+/// The same, with room for whatever a tag may say: no free has to ask whether there is such a
+/// class.
+static PADDED: [Class; 128] = {
+    let mut padded = [Class { size: 0, pages: 0, blocks: 0, reciprocal: 0 }; 128];
+    let mut class = 0;
+    while class < CLASSES {
+        padded[class] = TABLE[class];
+        class += 1;
+    }
+    padded
+};
+
+/// The class with that number; beyond the last one a class without blocks.
+#[inline]
+pub(super) fn class(number: usize) -> &'static Class {
+    &PADDED[number % PADDED.len()]
+}
 
 /// Bytes of a block of that class.
 ///
@@ -205,7 +220,7 @@ mod tests {
             for offset in 0..bytes {
                 let block = offset / class.size;
                 let exact = offset % class.size == 0 && block < class.blocks;
-                assert_eq!(class.block_at(offset), exact.then_some(block));
+                assert_eq!(class.block_at(offset as usize), exact.then_some(block as usize));
             }
         }
     }

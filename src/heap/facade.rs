@@ -133,7 +133,7 @@ impl Heap {
             lane.active[kind].clear();
             if let Some(page) = local.slab(kind) {
                 local.slabs[kind] = 0;
-                slab::unclaim(&self.arena, page);
+                slab::unclaim(&self.arena, page, kind);
                 self.hand_over(shared, page);
             }
             for list in [ListName::Partial, ListName::Full] {
@@ -167,14 +167,16 @@ impl Heap {
     /// Puts a slab of the heap's in the list where it belongs, or gives it up if it is empty.
     pub(super) fn enter_list(&self, shared: &mut Shared, page: PageIndex) {
         let kind = Tag::of(&self.arena, page).kind();
-        match Maps::of(&self.arena, page, kind).merge() {
-            (false, _) => slab::release(&self.arena, &mut shared.space, page),
-            // What lies in a boot cell is to die out: no new blocks are put there.
-            (true, true) if shared.space.serves(&self.arena, page) => {
-                shared.lists.push(&self.arena, ListName::Partial, page)
-            }
-            (true, _) => shared.lists.push(&self.arena, ListName::Full, page),
+        let maps = Maps::of(&self.arena, page, kind);
+        let used = maps.merge();
+        if used == 0 {
+            return slab::release(&self.arena, &mut shared.space, page);
         }
+        // What lies in a boot cell is to die out: no new blocks are put there.
+        let is_roomy = maps.class.blocks - used >= maps.class.enough();
+        let serves = is_roomy && shared.space.serves(&self.arena, page);
+        let list = if serves { ListName::Partial } else { ListName::Full };
+        shared.lists.push(&self.arena, list, page);
     }
 
     /// Takes in what was freed in slabs that belong to no lane, and gives up what that empties: an

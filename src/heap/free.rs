@@ -2,13 +2,11 @@
 #![allow(unsafe_code, reason = "works on the calling thread's half of its lane")]
 
 use crate::base::PageIndex;
-use crate::base::sync::Ordering::Relaxed;
 use crate::heap::Heap;
 use crate::heap::allocate::Located;
 use crate::heap::facade::Shared;
 use crate::heap::lane::{Lane, Local};
-use crate::heap::lists::ListName;
-use crate::heap::slab::Maps;
+use crate::heap::slab::{Maps, class_of_kind};
 use crate::heap::tag::Tag;
 
 /// Why an address cannot be freed.
@@ -50,12 +48,40 @@ impl Heap {
         }
     }
 
+    /// Frees a block of another lane's slab. As [`Lane::free_at_hand`], this writes to no table,
+    /// and needs no gate. `false`: nothing was done; ask [`Heap::free`].
+    ///
+    /// # Safety
+    /// The calling thread holds the lane; nothing refers to the block any more.
+    pub unsafe fn free_of_other_lane(&self, lane: &Lane, address: usize) -> bool {
+        let Some(page) = self.arena.page_of(address) else { return false };
+        let tag = Tag::of(&self.arena, page);
+        if tag.lane() == 0 || tag.lane() == lane.id {
+            return false;
+        }
+        let first = PageIndex(page.0 - tag.back());
+        let offset = address - self.arena.address(first);
+        let Some(block) = class_of_kind(tag.kind()).block_at(offset) else { return false };
+        self.free_remotely(first, block, tag.kind())
+    }
+
+    /// `false`: the block is free already.
+    fn free_remotely(&self, first: PageIndex, block: usize, kind: usize) -> bool {
+        let freed = Maps::of(&self.arena, first, kind).free_remotely(block);
+        if freed {
+            // Whose it is now: it may have been handed over since, and it does not matter when.
+            let owner = Tag::of(&self.arena, first).lane();
+            self.ripe_list(owner).raise(first, &self.ripe_link(first));
+        }
+        freed
+    }
+
     fn free_in_slab(
         &self,
         lane: &Lane,
         local: &mut Local,
         first: PageIndex,
-        block: u32,
+        block: usize,
     ) -> Result<(), BadFree> {
         let tag = Tag::of(&self.arena, first);
         if tag.lane() == lane.id {
@@ -68,24 +94,17 @@ impl Heap {
                 return self.free_unowned(&mut shared, lane, local, first, block);
             }
         }
-        if !Maps::of(&self.arena, first, tag.kind()).free_remotely(block) {
-            return Err(BadFree::Free);
-        }
-        let owner = Tag::of(&self.arena, first).lane();
-        self.ripe_list(owner).raise(first, &self.ripe_link(first));
-        Ok(())
+        if self.free_remotely(first, block, tag.kind()) { Ok(()) } else { Err(BadFree::Free) }
     }
 
-    /// A block of one of the lane's slabs that has no block free, or no other in use; or one that
-    /// cannot be freed.
-    fn free_own(&self, local: &mut Local, first: PageIndex, block: u32) -> Result<(), BadFree> {
+    /// A block of one of the lane's slabs that is to be looked at; or one that cannot be freed.
+    fn free_own(&self, local: &mut Local, first: PageIndex, block: usize) -> Result<(), BadFree> {
         let tag = Tag::of(&self.arena, first);
         let maps = Maps::of(&self.arena, first, tag.kind());
-        let (word, bit) = (&maps.taken[(block / 64) as usize], 1 << (block % 64));
         if !maps.is_taken(block) {
             return Err(BadFree::Free);
         }
-        word.store(word.load(Relaxed) & !bit, Relaxed);
+        maps.give(block);
         self.place_again(local, first);
         Ok(())
     }
@@ -98,7 +117,7 @@ impl Heap {
         lane: &Lane,
         local: &mut Local,
         first: PageIndex,
-        block: u32,
+        block: usize,
     ) -> Result<(), BadFree> {
         let tag = Tag::of(&self.arena, first);
         let maps = Maps::of(&self.arena, first, tag.kind());
@@ -106,14 +125,14 @@ impl Heap {
         if !maps.is_taken(block) {
             return Err(BadFree::Free);
         }
-        let word = &maps.taken[(block / 64) as usize];
-        word.store(word.load(Relaxed) & !(1 << (block % 64)), Relaxed);
+        maps.give(block);
         shared.lists.remove(&self.arena, first);
-        if maps.is_unused() || !shared.space.serves(&self.arena, first) {
+        let used = maps.merge();
+        if used == 0 || !shared.space.serves(&self.arena, first) {
             self.enter_list(shared, first);
         } else {
             tag.with_lane(lane.id).write(&self.arena, first);
-            local.lists.push(&self.arena, ListName::Partial, first);
+            self.file(local, first, tag.kind(), used);
         }
         Ok(())
     }

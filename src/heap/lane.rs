@@ -5,17 +5,18 @@
 //! A lane that is all zero is a lane without slabs.
 #![allow(unsafe_code, reason = "lanes lie in mapped memory, and their inner half is one thread's")]
 
-use crate::arena::{Arena, WORDS_PER_PAGE};
+use crate::arena::{Arena, MapLine, SlabTag, WORDS_PER_PAGE};
+use crate::base::sync::AtomicU64;
 use crate::base::sync::Ordering::Relaxed;
-use crate::base::sync::{AtomicU32, AtomicU64};
 use crate::base::{PAGE_SIZE, RipeList};
 use crate::cow::Pass;
+use crate::heap::active::Active;
 use crate::heap::classes::common_class_for;
 use crate::heap::lists::{KINDS, Lists};
 use crate::heap::slab::{class_of_kind, kind_number};
 use crate::heap::tag::Tag;
 use crate::os::map::{self, Reservation};
-use std::cell::{Cell, UnsafeCell};
+use std::cell::UnsafeCell;
 use std::io;
 use std::mem::size_of;
 use std::ptr::{self, NonNull};
@@ -49,9 +50,8 @@ pub(super) struct Flat {
     /// The arena's first address, and its length in bytes.
     base: usize,
     len: usize,
-    tags: *const AtomicU32,
-    taken: *const AtomicU64,
-    remote: *const AtomicU64,
+    tags: *const SlabTag,
+    maps: *const MapLine,
 }
 
 /// What a freeze reads.
@@ -84,61 +84,14 @@ pub(super) struct Local {
     pub(super) spare_pages: u32,
 }
 
-/// Where a lane takes its next block of a kind from: a claimed word of a slab's taken map. Its
-/// thread alone changes this.
-#[repr(C)]
-pub(super) struct Active {
-    /// The word. One without a free block if none is claimed; null in a lane that is being made.
-    word: Cell<*const AtomicU64>,
-    /// The address of the block of bit 0.
-    first: Cell<usize>,
-    /// Bytes of a block.
-    size: Cell<usize>,
-    /// The bits that stand for no block.
-    padding: Cell<u64>,
-}
-
-/// Has no free block.
-static NO_WORD: AtomicU64 = AtomicU64::new(u64::MAX);
-
-impl Active {
-    /// From now on that word's blocks.
-    pub(super) fn set(&self, word: &AtomicU64, first: usize, size: u32, padding: u64) {
-        self.word.set(word);
-        self.first.set(first);
-        self.size.set(size as usize);
-        self.padding.set(padding);
-    }
-
-    /// Nothing any more.
-    pub(super) fn clear(&self) {
-        self.word.set(&raw const NO_WORD);
-    }
-
-    /// Takes the free block with the lowest address.
-    #[inline]
-    fn take(&self) -> Option<usize> {
-        // SAFETY: a static word, or one of a slab that this lane owns, mapped as long as the heap.
-        let word = unsafe { &*self.word.get() };
-        let taken = word.load(Relaxed);
-        let number = (taken | self.padding.get()).trailing_ones();
-        if number == 64 {
-            return None;
-        }
-        word.store(taken | 1 << number, Relaxed);
-        Some(self.first.get() + number as usize * self.size.get())
-    }
-}
-
 impl Flat {
     fn of(arena: &Arena) -> Self {
-        let [tags, taken, remote] = arena.flat_tables();
+        let [tags, maps] = arena.flat_tables();
         Self {
             base: arena.base(),
             len: arena.config().byte_len(),
             tags: ptr::with_exposed_provenance(tags),
-            taken: ptr::with_exposed_provenance(taken),
-            remote: ptr::with_exposed_provenance(remote),
+            maps: ptr::with_exposed_provenance(maps),
         }
     }
 }
@@ -206,7 +159,11 @@ impl Lane {
 
     #[inline]
     pub(super) fn take(&self, kind: usize) -> Option<NonNull<u8>> {
-        let address = self.active.get(kind)?.take()?;
+        let active = self.active.get(kind)?;
+        let address = match active.take() {
+            Some(address) => address,
+            None => active.take_further()?,
+        };
         NonNull::new(ptr::with_exposed_provenance_mut(address))
     }
 
@@ -225,26 +182,29 @@ impl Lane {
         let page = offset / PAGE_SIZE;
         let tag = self.flat.tags.wrapping_add(page);
         // SAFETY: the tags of all pages of the arena can be read.
-        let tag = Tag(unsafe { &*tag }.load(Relaxed));
-        if !tag.is_roomy_of(self.id) {
+        let tag = Tag(unsafe { &*tag }.tag.load(Relaxed));
+        if tag.lane() != self.id {
             return false;
         }
-        let (kind, first) = (tag.kind(), page - tag.back() as usize);
-        let class = class_of_kind(kind);
-        let Some(block) = class.block_at_offset(offset - first * PAGE_SIZE) else { return false };
-        let place = first * WORDS_PER_PAGE + block / 64;
-        let word = self.flat.taken.wrapping_add(place);
-        let remote = self.flat.remote.wrapping_add(place);
-        // SAFETY: a word of a slab of this lane's, mapped as long as the heap.
-        let word = unsafe { &*word };
-        // SAFETY: as above.
-        let remote = unsafe { &*remote };
-        let (taken, bit) = (word.load(Relaxed), 1 << (block % 64));
-        // Free already, here or by another thread; or the slab's last block perhaps.
-        if taken & !remote.load(Relaxed) & bit == 0 || taken == bit {
+        let first = page - tag.back() as usize;
+        let class = class_of_kind(tag.kind());
+        let Some(block) = class.block_at(offset - first * PAGE_SIZE) else { return false };
+        let (word, bit) = (block / 64, 1 << (block % 64));
+        let line = self.flat.maps.wrapping_add(first + word / WORDS_PER_PAGE);
+        // SAFETY: a slab of this lane's has its maps, mapped as long as the heap.
+        let line = unsafe { &*line };
+        let (taken, remote) =
+            (&line.taken[word % WORDS_PER_PAGE], &line.remote[word % WORDS_PER_PAGE]);
+        let before = taken.load(Relaxed);
+        // SAFETY: as for the page's tag.
+        let left = &unsafe { &*self.flat.tags.wrapping_add(first) }.frees_left;
+        let frees_left = left.load(Relaxed);
+        // Free already, here or by another thread; or the slab is to be looked at.
+        if before & !remote.load(Relaxed) & bit == 0 || frees_left == 1 {
             return false;
         }
-        word.store(taken & !bit, Relaxed);
+        taken.store(before & !bit, Relaxed);
+        left.store(frees_left - 1, Relaxed);
         true
     }
 

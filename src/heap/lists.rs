@@ -1,4 +1,4 @@
-//! Doubly linked lists of slabs, one pair (partly used, full) for each kind and class.
+//! Doubly linked lists of slabs, one pair (partly used, full or nearly so) for each kind.
 //!
 //! The links are the slabs' notes. A slab stands in at most one list of its owner; the owner
 //! alone changes them: a lane its own, the holder of the heap's lock the heap's.
@@ -17,9 +17,9 @@ pub(super) enum ListName {
     None = 0,
     /// In no list: it is the one that its lane allocates from.
     Active = 1,
-    /// It has free blocks.
+    /// It has free blocks, enough to allocate from.
     Partial = 2,
-    /// It has none.
+    /// It has none, or too few of them.
     Full = 3,
 }
 
@@ -53,11 +53,8 @@ impl Lists {
     pub(super) fn push(&mut self, arena: &Arena, list: ListName, page: PageIndex) {
         let note = arena.note(page);
         note.list.store(list as u32, Relaxed);
-        let tag = Tag::of(arena, page);
-        if tag.is_full() != (list == ListName::Full) {
-            tag.with_full(list == ListName::Full).write(arena, page);
-        }
-        let Some(head) = self.head(list, tag.kind()) else { return };
+        let kind = Tag::of(arena, page).kind();
+        let Some(head) = self.head(list, kind) else { return };
         note.previous.store(0, Relaxed);
         note.next.store(*head, Relaxed);
         if let Some(next) = linked(*head) {

@@ -1,27 +1,37 @@
-//! One slab: making it, handing its blocks out word by word, merging what other threads freed,
-//! giving it up.
+//! One slab: making it, handing its blocks out some words at a time, merging what other threads
+//! freed, giving it up.
 //!
-//! Three maps tell of its blocks, one bit each:
-//! * *taken*, outside the arena: in use, as its owner knows.
-//! * *remote*, outside the arena: freed by another thread, and not merged into the taken map yet.
-//! * *live*, in the arena's tables: in use, as the next run believes.
+//! Four maps tell of its blocks, one bit each. Outside the arena:
+//! * *taken*: in use, as its owner knows. Bits that stand for no block are set.
+//! * *remote*: freed by another thread, and not merged into the taken map yet.
 //!
-//! **Invariant:** live has every bit that taken has. A block may be live that is free: of the word
-//! that the owner takes blocks from, which it has *claimed*, all are live. Before each snapshot
-//! [`settle`] brings the others together, and what falls between the next run sweeps. So neither
-//! taking blocks of a claimed word nor freeing writes to a table, and neither needs the gate.
+//! In the arena's tables:
+//! * *live*: in use, as the next run believes.
+//! * *at hand*: live, but free when the owner claimed its word, or when that was settled last. It
+//!   may be in use by now.
+//!
+//! **Invariant:** what is taken and not remote is live. A block may be live that is free: of the
+//! words that the owner takes blocks from, which it has *claimed*, all are live. Before each
+//! snapshot [`settle`] brings the others together, and what falls between the next run sweeps. So
+//! neither taking blocks of claimed words nor freeing writes to a table, and neither needs the
+//! gate.
+//!
+//! **Invariant:** outside of claimed words nothing is at hand.
 
-use crate::arena::{Arena, BLOCK_MIN, PageEntry, PageTag, Purpose, SlabNote, Slot, Space};
+use crate::arena::{
+    Arena, MapLine, PageEntry, PageTag, Purpose, SlabNote, Slot, Space, WORDS_PER_PAGE,
+};
 use crate::base::sync::AtomicU64;
-use crate::base::sync::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use crate::base::sync::hint;
-use crate::base::{PAGE_SIZE, PageIndex};
-use crate::heap::classes::{Class, TABLE};
+use crate::base::sync::Ordering::Relaxed;
+use crate::base::{self, Busy, PageIndex};
+use crate::heap::classes::{self, Class};
 use crate::heap::lists::ListName;
 use crate::heap::tag::Tag;
 use crate::os;
+use std::ops::Range;
 
-const WORDS_PER_PAGE: usize = PAGE_SIZE / BLOCK_MIN / 64;
+/// Words are claimed until so many blocks of theirs are free.
+const CLAIMED_MIN: u32 = 48;
 
 /// What a kind of slabs holds: `class << 1 | scoped`, as in a tag.
 #[inline]
@@ -31,7 +41,7 @@ pub(super) fn kind_number(class: usize, scoped: bool) -> usize {
 
 #[inline]
 pub(super) fn class_of_kind(kind: usize) -> &'static Class {
-    &TABLE[kind >> 1]
+    classes::class(kind >> 1)
 }
 
 pub(super) fn purpose_of_kind(kind: usize) -> Purpose {
@@ -41,68 +51,103 @@ pub(super) fn purpose_of_kind(kind: usize) -> Purpose {
 /// A slab's maps outside the arena.
 #[derive(Clone, Copy)]
 pub(super) struct Maps<'a> {
-    pub(super) taken: &'a [AtomicU64],
-    pub(super) remote: &'a [AtomicU64],
+    lines: &'a [MapLine],
     pub(super) class: &'static Class,
 }
 
 impl<'a> Maps<'a> {
     /// Of a slab of that kind.
     pub(super) fn of(arena: &'a Arena, page: PageIndex, kind: usize) -> Self {
-        let class = class_of_kind(kind);
-        let words = word_count(class);
-        Self { taken: arena.taken(page, words), remote: arena.remote(page, words), class }
+        Self::over(arena.map_lines(page, class_of_kind(kind).pages as usize), kind)
     }
 
-    /// Takes what other threads freed into a word of the taken map. The caller owns the slab.
-    fn merge_word(&self, word: usize) -> u64 {
-        let taken = self.taken[word].load(Relaxed);
-        if self.remote[word].load(Relaxed) == 0 {
-            return taken;
-        }
-        let freed = self.remote[word].swap(0, Acquire);
-        if freed & !taken != 0 {
-            os::fatal(&["stillheap: a block was freed twice, by two threads\n"]);
-        }
-        self.taken[word].store(taken & !freed, Relaxed);
-        taken & !freed
+    /// The same with that memory, which is as long as the slab has pages.
+    pub(super) fn over(lines: &'a [MapLine], kind: usize) -> Self {
+        Self { lines, class: class_of_kind(kind) }
     }
 
-    /// Merges all words. Gives whether blocks are in use, and whether some are free.
-    pub(super) fn merge(&self) -> (bool, bool) {
-        let (mut used, mut free) = (false, false);
-        for word in 0..self.taken.len() {
-            let taken = self.merge_word(word);
-            used |= taken != 0;
-            free |= taken != valid(self.class, word);
-        }
-        (used, free)
+    /// A word of the taken map.
+    pub(super) fn taken(&self, word: usize) -> &'a AtomicU64 {
+        &self.lines[word / WORDS_PER_PAGE].taken[word % WORDS_PER_PAGE]
     }
 
-    /// Whether no block is in use, as far as its owner knows.
-    pub(super) fn is_unused(&self) -> bool {
-        self.taken.iter().all(|word| word.load(Relaxed) == 0)
+    /// The same as a pointer, from which the slab's other words can be reached.
+    pub(super) fn taken_pointer(&self, word: usize) -> *const AtomicU64 {
+        let place = word / WORDS_PER_PAGE * 2 * WORDS_PER_PAGE + word % WORDS_PER_PAGE;
+        self.lines.as_ptr().cast::<AtomicU64>().wrapping_add(place)
+    }
+
+    /// A word of the remote map.
+    pub(super) fn remote(&self, word: usize) -> &'a AtomicU64 {
+        &self.lines[word / WORDS_PER_PAGE].remote[word % WORDS_PER_PAGE]
+    }
+
+    fn words(&self) -> Range<usize> {
+        0..word_count(self.class)
+    }
+
+    /// Merges all words. Gives how many blocks are in use. The caller owns the slab.
+    pub(super) fn merge(&self) -> u32 {
+        let taken = self.words().map(|word| ones(merge(self.taken(word), self.remote(word))));
+        taken.sum::<u32>() - padding_bits(self.class)
+    }
+
+    /// Merges the words from that one on up to those that have blocks to take: a few that have some
+    /// dozen together. Gives these. The caller owns the slab.
+    fn next_free(&self, from: usize) -> Option<Range<usize>> {
+        let mut words = (from..self.words().end)
+            .map(|word| (word, merge(self.taken(word), self.remote(word)).count_zeros()));
+        let (first, mut free) = words.find(|&(_, free)| free > 0)?;
+        let mut end = first + 1;
+        while free < CLAIMED_MIN {
+            let Some((word, more)) = words.next() else { break };
+            if more > 0 {
+                free += more;
+                end = word + 1;
+            }
+        }
+        Some(first..end)
+    }
+
+    /// The blocks of a word that are free. Those that others have freed are, before they have been
+    /// merged.
+    fn free(&self, word: usize) -> u64 {
+        let freed = self.remote(word).load(Relaxed);
+        !self.taken(word).load(Relaxed) | freed
     }
 
     /// Whether a block is in use.
-    pub(super) fn is_taken(&self, block: u32) -> bool {
-        let (word, bit) = ((block / 64) as usize, 1 << (block % 64));
-        self.taken[word].load(Relaxed) & !self.remote[word].load(Relaxed) & bit != 0
+    pub(super) fn is_taken(&self, block: usize) -> bool {
+        let (word, bit) = (block / 64, 1 << (block % 64));
+        self.taken(word).load(Relaxed) & !self.remote(word).load(Relaxed) & bit != 0
+    }
+
+    /// Frees a block in use. The caller owns the slab.
+    pub(super) fn give(&self, block: usize) {
+        let (word, bit) = (self.taken(block / 64), 1 << (block % 64));
+        word.store(word.load(Relaxed) & !bit, Relaxed);
     }
 
     /// Marks a block as freed by a thread that does not own the slab. `false`: it is free already.
-    pub(super) fn free_remotely(&self, block: u32) -> bool {
-        let (word, bit) = ((block / 64) as usize, 1 << (block % 64));
-        // What the owner takes of this word meanwhile are other blocks.
-        let taken = self.taken[word].load(Relaxed) & bit != 0;
-        taken && self.remote[word].fetch_or(bit, AcqRel) & bit == 0
+    pub(super) fn free_remotely(&self, block: usize) -> bool {
+        let (word, bit) = (block / 64, 1 << (block % 64));
+        base::free_remotely(self.taken(word), self.remote(word), bit)
     }
 
     /// Blocks in use, without those that were freed by others and not merged yet.
     pub(super) fn count(&self) -> u32 {
-        let words = self.taken.iter().zip(self.remote);
-        words.map(|(taken, remote)| ones(taken.load(Relaxed) & !remote.load(Relaxed))).sum()
+        let in_use = |word| self.taken(word).load(Relaxed) & !self.remote(word).load(Relaxed);
+        self.words().map(|word| ones(in_use(word))).sum::<u32>() - padding_bits(self.class)
     }
+}
+
+/// Takes what other threads freed into a word of the taken map, and gives that. The caller owns the
+/// slab.
+#[inline]
+pub(super) fn merge(taken: &AtomicU64, remote: &AtomicU64) -> u64 {
+    base::merge(taken, remote).unwrap_or_else(|base::FreedTwice| {
+        os::fatal(&["stillheap: a block was freed twice, by two threads\n"])
+    })
 }
 
 /// Makes an empty slab, owned by `owner` and in no list. `None`: out of capacity.
@@ -122,12 +167,18 @@ pub(super) fn make(arena: &Arena, space: &mut Space, kind: usize, owner: u32) ->
     if let Some(last) = live.last() {
         last.store(padding(class), Relaxed);
     }
-    Maps::of(arena, page, kind).taken.iter().for_each(|word| word.store(0, Relaxed));
+    let maps = Maps::of(arena, page, kind);
+    for (word, live) in live.iter().enumerate() {
+        maps.taken(word).store(live.load(Relaxed), Relaxed);
+    }
     let note = arena.note(page);
     note.list.store(ListName::Active as u32, Relaxed);
     note.spare.store(0, Relaxed);
     note.claimed.store(0, Relaxed);
+    arena.tag(page).frees_left.store(u32::MAX, Relaxed);
     Tag::new(kind, owner).write(arena, page);
+    // An image may say so of pages that were in no slab.
+    forget_at_hand(arena, page);
     Some(page)
 }
 
@@ -141,26 +192,48 @@ pub(super) fn release(arena: &Arena, space: &mut Space, page: PageIndex) {
     space.give_pages(arena, page, class_of_kind(tag.kind()).pages);
 }
 
-/// Claims the first word that has a free block, in place of the one that is claimed. Gives its
-/// number. The caller owns the slab, and is behind the gate.
-pub(super) fn claim(arena: &Arena, page: PageIndex, kind: usize) -> Option<usize> {
+/// Claims the next words that have free blocks, behind those that are claimed, whose claim ends.
+/// The caller owns the slab, and is behind the gate.
+pub(super) fn claim(arena: &Arena, page: PageIndex, kind: usize) -> Option<Range<usize>> {
     let maps = Maps::of(arena, page, kind);
     let note = arena.note(page);
-    let _busy = Busy::get(note);
-    note.claimed.store(0, Relaxed);
-    for word in 0..maps.taken.len() {
-        if maps.merge_word(word) == valid(maps.class, word) {
-            continue;
-        }
-        let live = &arena.slot(page.chunk())?.live[first_word(page) + word];
-        if live.load(Relaxed) != u64::MAX {
-            arena.announce_live(page.chunk(), first_word(page) + word, 1);
-            live.store(u64::MAX, Relaxed);
-        }
-        note.claimed.store(u32::try_from(word).unwrap_or(0) + 1, Relaxed);
-        return Some(word);
+    let slot = arena.slot(page.chunk())?;
+    let _busy = Busy::get(&note.busy);
+    let before = claimed(note);
+    end_claim(arena, slot, page, &maps);
+    let found = maps.next_free(before.end)?;
+    for word in found.clone() {
+        let place = first_word(page) + word;
+        bring_up(arena, page, &maps, &slot.live[place], (word, true));
+        say_at_hand(arena, slot, page, word, maps.free(word));
     }
-    None
+    let [start, end] = [found.start, found.end].map(|word| u32::try_from(word).unwrap_or(0));
+    note.claimed.store(start | end << 16, Relaxed);
+    Some(found)
+}
+
+/// Ends the claim of a slab's words. The caller owns the slab, and is behind the gate.
+pub(super) fn unclaim(arena: &Arena, page: PageIndex, kind: usize) {
+    let Some(slot) = arena.slot(page.chunk()) else { return };
+    let _busy = Busy::get(&arena.note(page).busy);
+    end_claim(arena, slot, page, &Maps::of(arena, page, kind));
+}
+
+/// The words that are claimed.
+pub(super) fn claimed(note: &SlabNote) -> Range<usize> {
+    let bits = note.claimed.load(Relaxed);
+    (bits & 0xffff) as usize..(bits >> 16) as usize
+}
+
+/// The caller is busy. What is not at hand any more is free in the tables, too.
+fn end_claim(arena: &Arena, slot: &Slot, page: PageIndex, maps: &Maps<'_>) {
+    let note = arena.note(page);
+    for word in claimed(note) {
+        let place = first_word(page) + word;
+        bring_up(arena, page, maps, &slot.live[place], (word, false));
+        say_at_hand(arena, slot, page, word, 0);
+    }
+    note.claimed.store(0, Relaxed);
 }
 
 /// Brings a slab's live map up to its taken map. The caller holds the heap's lock, and no freeze
@@ -170,85 +243,59 @@ pub(super) fn settle(arena: &Arena, page: PageIndex, kind: usize) {
     let Some(slot) = arena.slot(page.chunk()) else { return };
     let live = live_words(slot, page, maps.class);
     let note = arena.note(page);
-    let _busy = Busy::get(note);
-    let claimed = note.claimed.load(Relaxed).checked_sub(1);
-    for (word, (live, taken)) in live.iter().zip(maps.taken).enumerate() {
-        if claimed.is_some_and(|claimed| claimed as usize == word) {
-            continue;
-        }
-        // Who frees meanwhile leaves more live than in use.
-        let settled = taken.load(Relaxed) | !valid(maps.class, word);
-        if live.load(Relaxed) != settled {
-            arena.announce_live(page.chunk(), first_word(page) + word, 1);
-            live.store(settled, Relaxed);
+    let _busy = Busy::get(&note.busy);
+    let claimed = claimed(note);
+    for (word, live) in live.iter().enumerate() {
+        let is_claimed = claimed.contains(&word);
+        bring_up(arena, page, &maps, live, (word, is_claimed));
+        if is_claimed {
+            say_at_hand(arena, slot, page, word, maps.free(word));
         }
     }
 }
 
+/// Has a word of the map of what is at hand say so. The caller is busy.
+fn say_at_hand(arena: &Arena, slot: &Slot, page: PageIndex, word: usize, bits: u64) {
+    let place = first_word(page) + word;
+    if slot.at_hand[place].load(Relaxed) != bits {
+        arena.announce_at_hand(page.chunk(), place, 1);
+        slot.at_hand[place].store(bits, Relaxed);
+    }
+}
+
+/// Has a word of the live map say what it is to say. The caller is busy.
+fn bring_up(
+    arena: &Arena,
+    page: PageIndex,
+    maps: &Maps<'_>,
+    live: &AtomicU64,
+    (word, is_claimed): (usize, bool),
+) {
+    if let Some(wanted) = base::settled(maps.taken(word), maps.remote(word), live, is_claimed) {
+        arena.announce_live(page.chunk(), first_word(page) + word, 1);
+        live.store(wanted, Relaxed);
+    }
+}
+
 /// Builds the maps outside the arena of a slab that an image has, whose tables have been checked.
+/// What was at hand may be in use; the sweep finds out.
 pub(super) fn enter(arena: &Arena, page: PageIndex, kind: usize) {
     let maps = Maps::of(arena, page, kind);
     let Some(slot) = arena.slot(page.chunk()) else { return };
-    let live = live_words(slot, page, maps.class);
-    let remote = remote_words(slot, page, maps.class);
-    for (word, (live, remote)) in live.iter().zip(remote).enumerate() {
-        let taken = live.load(Relaxed) & !remote.load(Relaxed) & valid(maps.class, word);
-        maps.taken[word].store(taken, Relaxed);
-        maps.remote[word].store(0, Relaxed);
+    for (word, live) in live_words(slot, page, maps.class).iter().enumerate() {
+        maps.taken(word).store(live.load(Relaxed), Relaxed);
+        maps.remote(word).store(0, Relaxed);
     }
     arena.note(page).spare.store(0, Relaxed);
     arena.note(page).claimed.store(0, Relaxed);
     Tag::new(kind, 0).write(arena, page);
 }
 
-/// Clears the remote map in the tables of such a slab. Earlier versions had it there; and who
-/// comes later would take blocks of it for free that have been handed out again.
-pub(super) fn forget_remote(arena: &Arena, page: PageIndex) {
+/// Says in the tables that of such a slab nothing is at hand any more.
+pub(super) fn forget_at_hand(arena: &Arena, page: PageIndex) {
     let Some(slot) = arena.slot(page.chunk()) else { return };
     let class = class_of_kind(Tag::of(arena, page).kind());
-    let words = live_words(slot, page, class).iter().zip(remote_words(slot, page, class));
-    for (word, (live, remote)) in words.enumerate() {
-        let freed = remote.load(Relaxed);
-        if freed != 0 {
-            arena.announce_live(page.chunk(), first_word(page) + word, 1);
-            live.store(live.load(Relaxed) & !freed, Relaxed);
-            arena.announce_remote(page.chunk(), first_word(page) + word, 1);
-            remote.store(0, Relaxed);
-        }
-    }
-}
-
-/// Ends the claim of a slab's word.
-pub(super) fn unclaim(arena: &Arena, page: PageIndex) {
-    let note = arena.note(page);
-    let _busy = Busy::get(note);
-    note.claimed.store(0, Relaxed);
-}
-
-/// The right to change a slab's live map, and which word is claimed.
-struct Busy<'a>(&'a SlabNote);
-
-impl<'a> Busy<'a> {
-    /// Waits for whoever has it: for some hundred instructions at most.
-    fn get(note: &'a SlabNote) -> Self {
-        while note.busy.swap(1, Acquire) != 0 {
-            hint::spin_loop();
-        }
-        Self(note)
-    }
-}
-
-impl Drop for Busy<'_> {
-    fn drop(&mut self) {
-        self.0.busy.store(0, Release);
-    }
-}
-
-/// The bits of a slab's word that stand for blocks.
-#[inline]
-pub(super) fn valid(class: &Class, word: usize) -> u64 {
-    let blocks = class.blocks as usize - word * 64;
-    if blocks >= 64 { u64::MAX } else { (1 << blocks) - 1 }
+    (0..word_count(class)).for_each(|word| say_at_hand(arena, slot, page, word, 0));
 }
 
 pub(super) fn live_words<'a>(slot: &'a Slot, page: PageIndex, class: &Class) -> &'a [AtomicU64] {
@@ -256,17 +303,21 @@ pub(super) fn live_words<'a>(slot: &'a Slot, page: PageIndex, class: &Class) -> 
     &slot.live[first..first + word_count(class)]
 }
 
-pub(super) fn remote_words<'a>(slot: &'a Slot, page: PageIndex, class: &Class) -> &'a [AtomicU64] {
+pub(super) fn at_hand_words<'a>(slot: &'a Slot, page: PageIndex, class: &Class) -> &'a [AtomicU64] {
     let first = first_word(page);
-    &slot.remote[first..first + word_count(class)]
+    &slot.at_hand[first..first + word_count(class)]
 }
 
-/// The bits of the last word that stand for no block. In the live map they are set.
+/// The bits of the last word that stand for no block. In the live and taken maps they are set.
 pub(super) fn padding(class: &Class) -> u64 {
     match class.blocks % 64 {
         0 => 0,
         rest => u64::MAX << rest,
     }
+}
+
+fn padding_bits(class: &Class) -> u32 {
+    class.blocks.next_multiple_of(64) - class.blocks
 }
 
 /// Counts the bits that are set. In most words all are, and counting takes a dozen instructions

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! bits 0..7   pages back to the slab's first
-//! bit  7      the slab stands in its lane's list of full ones
+//! bit  7      0
 //! bits 8..16  class << 1 | scoped
 //! bits 16..32 the lane that owns the slab; 0: the heap
 //! ```
@@ -18,8 +18,6 @@ use crate::heap::slab::class_of_kind;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Tag(pub(super) u32);
 
-const FULL: u32 = 1 << 7;
-
 impl Tag {
     /// Of the first page of a slab of that kind.
     pub(super) fn new(kind: usize, lane: u32) -> Self {
@@ -29,7 +27,7 @@ impl Tag {
     /// Of a page, which may be any of the arena's.
     #[inline]
     pub(super) fn of(arena: &Arena, page: PageIndex) -> Self {
-        Self(arena.tag(page).load(Relaxed))
+        Self(arena.tag(page).tag.load(Relaxed))
     }
 
     /// Pages back to the slab's first.
@@ -50,38 +48,22 @@ impl Tag {
         self.0 >> 16
     }
 
-    /// Whether the slab stands in its lane's list of full ones.
-    pub(super) fn is_full(self) -> bool {
-        self.0 & FULL != 0
-    }
-
-    /// Whether the slab is that lane's, and has blocks that are free.
-    #[inline]
-    pub(super) fn is_roomy_of(self, lane: u32) -> bool {
-        (self.0 ^ lane << 16) & (0xffff << 16 | FULL) == 0
-    }
-
-    /// The same slab, full or not.
-    pub(super) fn with_full(self, full: bool) -> Self {
-        Self(if full { self.0 | FULL } else { self.0 & !FULL })
-    }
-
     /// The same slab, another lane's.
     pub(super) fn with_lane(self, lane: u32) -> Self {
-        Self(self.0 & 0xff7f | lane << 16)
+        Self(self.0 & 0xffff | lane << 16)
     }
 
     /// Writes the tags of all pages of the slab whose first page's this is.
     pub(super) fn write(self, arena: &Arena, first: PageIndex) {
         for back in 0..class_of_kind(self.kind()).pages {
-            arena.tag(PageIndex(first.0 + back)).store(self.0 | back, Relaxed);
+            arena.tag(PageIndex(first.0 + back)).tag.store(self.0 | back, Relaxed);
         }
     }
 
     /// Clears the tags of all pages of that slab.
     pub(super) fn clear(self, arena: &Arena, first: PageIndex) {
         for back in 0..class_of_kind(self.kind()).pages {
-            arena.tag(PageIndex(first.0 + back)).store(0, Relaxed);
+            arena.tag(PageIndex(first.0 + back)).tag.store(0, Relaxed);
         }
     }
 }

@@ -70,30 +70,29 @@ impl Heap {
         let Some(slot) = self.arena.slot(page.chunk()) else { return Ok(()) };
         let maps = Maps::of(&self.arena, page, tag.kind());
         let live = slab::live_words(slot, page, maps.class);
-        let in_tables = slab::remote_words(slot, page, maps.class);
-        for (word, ((live, taken), remote)) in
-            live.iter().zip(maps.taken).zip(maps.remote).enumerate()
-        {
+        let at_hand = slab::at_hand_words(slot, page, maps.class);
+        let claimed = slab::claimed(self.arena.note(page));
+        for (word, (live, at_hand)) in live.iter().zip(at_hand).enumerate() {
             // In this order: what is freed meanwhile may only seem to be taken.
-            let (remote, taken) = (remote.load(Acquire), taken.load(Relaxed));
+            let remote = maps.remote(word).load(Acquire);
+            let taken = maps.taken(word).load(Relaxed);
             let live = live.load(Relaxed);
-            if taken & !live != 0 || taken & !slab::valid(maps.class, word) != 0 {
+            if taken & !remote & !live != 0 {
                 return wrong("blocks in use that its live map does not have", live, taken);
             }
             if remote & !taken != 0 {
                 return wrong("free blocks that others have freed again", taken, remote);
             }
-            let old = in_tables[word].load(Relaxed);
-            if old != 0 {
-                return wrong("blocks freed by others, in the tables", 0, old);
+            let at_hand = at_hand.load(Relaxed);
+            if at_hand != 0 && !claimed.contains(&word) {
+                return wrong("blocks at hand of words that are not claimed", 0, at_hand);
+            }
+            if claimed.contains(&word) && live != u64::MAX {
+                return wrong("a claimed word that is not live", u64::MAX, live);
             }
         }
-        let list = list_of(self.arena.note(page));
-        match list {
+        match list_of(self.arena.note(page)) {
             ListName::None => wrong("a slab in no list", 1, 0),
-            _ if tag.is_full() != (list == ListName::Full) => {
-                wrong("its tag says otherwise than its list", list as u64, tag.0.into())
-            }
             _ => Ok(()),
         }
     }

@@ -87,7 +87,13 @@ impl Default for ProcessHeap {
 unsafe impl GlobalAlloc for ProcessHeap {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        match at_hand(layout) {
+        // Not by `at_hand`, which has another caller: the compiler puts this one in place.
+        let block = thread::with(|state| {
+            let lane = state.lane_at_hand()?;
+            // SAFETY: the lane is this thread's.
+            unsafe { lane.take_at_hand(layout.size(), layout.align(), state.is_scoped()) }
+        });
+        match block {
             Some(block) => block.as_ptr(),
             // SAFETY: passed on from the caller.
             None => unsafe { self.alloc_elsewhere(layout) },
@@ -261,8 +267,12 @@ pub(super) unsafe fn try_free(process: &'static Process, address: usize) -> Resu
     thread::with(|state| {
         let scoped = state.is_scoped();
         let call = |lane: &Lane| {
+            // SAFETY: the lane is this thread's; the rest says the caller.
+            if unsafe { process.heap.free_of_other_lane(lane, address) } {
+                return Ok(());
+            }
             passing(process, lane, scoped, || {
-                // SAFETY: the lane is this thread's; the rest says the caller.
+                // SAFETY: as above.
                 unsafe { process.heap.free(lane, address) }
             })
         };

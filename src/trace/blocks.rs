@@ -9,6 +9,7 @@ use crate::base::{
     PageIndex,
 };
 use crate::heap::{CLASSES, class_pages, class_size};
+use crate::trace::Tally;
 use std::collections::BTreeMap;
 
 pub(super) const PAGES: usize = PAGES_PER_CHUNK as usize;
@@ -52,6 +53,8 @@ pub struct Blocks {
     /// What their pages belong to, 512 for each chunk that has slabs or runs.
     pub(super) pages: Vec<PageUse>,
     pub(super) groups: Vec<Group>,
+    /// Of some groups the blocks that lanes had at hand: nobody knows whether they were in use.
+    pub(super) at_hand: Vec<(usize, u64)>,
     /// How many blocks wait that start in each of `chunks`.
     waiting: Vec<u32>,
     /// Those where any do, and the first page of a slab or run with one.
@@ -153,6 +156,7 @@ impl Default for Blocks {
             chunks: Vec::new(),
             pages: Vec::new(),
             groups: Vec::new(),
+            at_hand: Vec::new(),
             waiting: Vec::new(),
             busy: BTreeMap::new(),
             owners: Vec::new(),
@@ -348,6 +352,23 @@ impl Blocks {
     /// All blocks in use that have not been reached, rising within a cell's slabs and runs.
     pub fn unreached(&self) -> impl Iterator<Item = Block> {
         (0..self.chunks.len()).flat_map(|chunk| self.in_chunk(chunk, |_, group| group.unreached()))
+    }
+
+    /// What lanes had at hand and was not reached counts as free from now on: it is taken out of
+    /// that sum.
+    pub(super) fn forget_at_hand(&mut self, sum: &mut Tally) {
+        let at_hand: BTreeMap<usize, u64> = self.at_hand.drain(..).collect();
+        let bits = |group, state: &Group| {
+            at_hand.get(&group).map_or(0, |at_hand| at_hand & state.unreached())
+        };
+        if !at_hand.is_empty() {
+            let blocks = (0..self.chunks.len()).flat_map(|chunk| self.in_chunk(chunk, bits));
+            blocks.for_each(|block| sum.subtract(&block));
+        }
+        for (&group, &at_hand) in &at_hand {
+            let state = &mut self.groups[group];
+            state.left &= !at_hand | state.reached;
+        }
     }
 
     /// The blocks that start in one of `chunks`, rising, of which `bits` gives the bits for each

@@ -89,6 +89,8 @@ impl Leaks {
         }
         // Nobody ends it.
         let _ = trace.run(&mut Silent)?;
+        let mut found = trace.all();
+        trace.blocks.forget_at_hand(&mut found);
         let (mut lost, mut sizes) = (Tally::default(), BTreeMap::<_, Tally>::new());
         for block in trace.blocks().unreached() {
             lost.add(&block);
@@ -104,7 +106,7 @@ impl Leaks {
         let names: Vec<String> = trace.roots().iter().map(|root| root.name().to_owned()).collect();
         let told = largest.into_iter().map(|head| tell(trace, &head, &left, &names));
         let largest = told.collect::<Result<_, _>>()?;
-        Ok(Self { snapshot, found: trace.all(), lost, by_size, heads, largest })
+        Ok(Self { snapshot, found, lost, by_size, heads, largest })
     }
 }
 

@@ -11,9 +11,9 @@ use crate::trace::blocks::{Blocks, ChunkBlocks, GROUPS_MAX, Group, PAGES, PageUs
 
 /// Where a slot has its page entries, in its first page.
 const ENTRIES: usize = 0x800;
-/// The pages of a slot that hold the live and the remote map.
+/// The pages of a slot that hold the live map, and the map of what lanes had at hand.
 const LIVE_PAGES: u32 = 4;
-const REMOTE_PAGES: u32 = 8;
+const AT_HAND_PAGES: u32 = 8;
 const MAP_PAGES: u32 = 4;
 /// Words of these maps for each page of the chunk.
 const MAP_WORDS_PER_PAGE: usize = 4;
@@ -154,14 +154,17 @@ impl Blocks {
     }
 
     /// The groups of a slab, by the words of the map from its first page's on.
-    fn push_groups(&mut self, class: u8, map: &[u64]) {
+    fn push_groups(&mut self, class: u8, map: &[(u64, u64)]) {
         let mut rest = self.class(class).blocks;
-        for &word in map {
+        for &(live, at_hand) in map {
             if rest == 0 {
                 return;
             }
             let valid = if rest >= 64 { u64::MAX } else { (1 << rest) - 1 };
-            self.groups.push(Group { left: word & valid, reached: 0 });
+            if at_hand != 0 {
+                self.at_hand.push((self.groups.len(), at_hand));
+            }
+            self.groups.push(Group { left: live & valid, reached: 0 });
             rest = rest.saturating_sub(64);
         }
     }
@@ -180,18 +183,15 @@ pub(super) fn read_roots<S: Source>(source: &mut S) -> Result<Vec<RootRecord>, S
     Ok(roots)
 }
 
-/// Which blocks of slabs are in use: the live map without what other threads have freed.
-fn read_maps<S: Source>(source: &mut S, slot: PageIndex) -> Result<Vec<u64>, S::Error> {
+/// Which blocks of slabs are in use, and which of these may as well be free.
+fn read_maps<S: Source>(source: &mut S, slot: PageIndex) -> Result<Vec<(u64, u64)>, S::Error> {
     let mut map = Vec::with_capacity(PAGES * MAP_WORDS_PER_PAGE);
     for page in 0..MAP_PAGES {
         let live = copy(source, PageIndex(slot.0 + LIVE_PAGES + page))?;
-        let remote = copy(source, PageIndex(slot.0 + REMOTE_PAGES + page))?;
-        let words = |page: &TablePage| page.as_chunks::<8>().0.to_vec();
+        let at_hand = copy(source, PageIndex(slot.0 + AT_HAND_PAGES + page))?;
+        let words = live.as_chunks().0.iter().zip(at_hand.as_chunks().0);
         map.extend(
-            words(&live)
-                .iter()
-                .zip(words(&remote))
-                .map(|(live, remote)| u64::from_le_bytes(*live) & !u64::from_le_bytes(remote)),
+            words.map(|(live, at_hand)| (u64::from_le_bytes(*live), u64::from_le_bytes(*at_hand))),
         );
     }
     Ok(map)
@@ -211,4 +211,4 @@ fn word(bytes: &[u8], at: usize) -> u32 {
     found.map_or(0, |bytes| u32::from_le_bytes(*bytes))
 }
 
-const _: () = assert!(REMOTE_PAGES + MAP_PAGES <= SLOT_PAGES, "the slot of FORMAT.md");
+const _: () = assert!(AT_HAND_PAGES + MAP_PAGES <= SLOT_PAGES, "the slot of FORMAT.md");
