@@ -163,7 +163,15 @@ impl Heap {
     /// held, or in an event's callback. The heap is closed all the same, without a last
     /// snapshot; the older ones are untouched.
     pub fn close(mut self) -> Result<Option<StillInfo>, SnapshotError> {
+        self.empty_quarantine();
         self.shut()
+    }
+
+    /// What is in quarantine would be saved, and found to be lost.
+    pub(super) fn empty_quarantine(&self) {
+        if let Some(defence) = &self.process.defence {
+            defence.empty(self.process);
+        }
     }
 
     /// What the heap holds and has done. Walks the allocator's tables, microseconds for each MiB

@@ -43,6 +43,7 @@ impl Heap {
         &self,
         look: impl FnOnce(&mut OwnTrace<'_>, u64, &Targets) -> Result<R, SegmentError>,
     ) -> Result<R, LookError> {
+        self.empty_quarantine();
         let (still, arena) = (self.snapshot()?, self.arena_addresses());
         let map = || {
             Targets::of_process(&arena).map_err(|error| StoreFailure::new(Unread::Mappings(error)))

@@ -9,6 +9,7 @@ mod attach;
 #[cfg(feature = "capi")]
 pub(crate) mod blocks;
 mod calls;
+mod defence;
 mod directory;
 mod events;
 mod faults;

@@ -9,6 +9,7 @@ use crate::os::map::{self, Reservation};
 use crate::os::{self, ExitHook, segv};
 use crate::runtime::ProcessHeap;
 use crate::runtime::calls::{self, BOUNCE};
+use crate::runtime::defence::Defence;
 use crate::runtime::meter::Meter;
 use crate::runtime::opened::Opened;
 use crate::runtime::thread::{self, ThreadState};
@@ -31,6 +32,8 @@ pub(crate) struct Process {
     pub(crate) opened: Opened,
     /// What freezes cost.
     pub(super) meter: Meter,
+    /// What is done about mistakes with freed memory.
+    pub(super) defence: Option<Defence>,
     /// Each lane's buffer for system calls.
     bounces: Reservation,
 }
@@ -112,6 +115,7 @@ pub(super) fn failure() -> Option<&'static StartError> {
 
 #[cold]
 fn start(heap: &ProcessHeap) -> Result<Process, StartError> {
+    let defence = Defence::of(heap).map_err(StartError::Lanes)?;
     let arena = Arena::reserve(ArenaConfig::process(heap.base()))?;
     let seed = match heap.boot_seed() {
         0 => os::random_u64(),
@@ -131,6 +135,7 @@ fn start(heap: &ProcessHeap) -> Result<Process, StartError> {
         exit_hook,
         opened: Opened::default(),
         meter: Meter::new(),
+        defence,
         bounces,
     })
 }

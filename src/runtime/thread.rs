@@ -18,6 +18,8 @@ pub(super) struct ThreadState {
     /// The thread's lane, unless it allocates transiently.
     at_hand: Cell<Option<&'static Lane>>,
     lane: Cell<Option<&'static Lane>>,
+    /// Nothing is at hand: each call looks at the defences.
+    is_defended: Cell<bool>,
     /// Its exit hook has run.
     is_ending: Cell<bool>,
     /// How many scopes the thread is in.
@@ -43,6 +45,7 @@ thread_local! {
         ThreadState {
             at_hand: Cell::new(None),
             lane: Cell::new(None),
+            is_defended: Cell::new(false),
             is_ending: Cell::new(false),
             scopes: Cell::new(0),
             unended: Unended::new(),
@@ -127,7 +130,8 @@ impl ThreadState {
 
     /// Sets whether the thread is in a `transient` call. Gives whether it was.
     pub(super) fn set_transient(&self, transient: bool) -> bool {
-        self.at_hand.set(self.lane.get().filter(|_| !transient));
+        let is_at_hand = !transient && !self.is_defended.get();
+        self.at_hand.set(self.lane.get().filter(|_| is_at_hand));
         self.transient.replace(transient)
     }
 
@@ -195,6 +199,7 @@ impl ThreadState {
     fn attach(&self, process: &'static Process) -> Option<&'static Lane> {
         let lane = process.heap.attach()?;
         self.lane.set(Some(lane));
+        self.is_defended.set(process.defence.is_some());
         self.set_transient(self.transient.get());
         process.exit_hook.arm(NonNull::from(lane).cast());
         Some(lane)
