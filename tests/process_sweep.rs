@@ -237,8 +237,7 @@ fn run_once(dir: &Path) {
     let restored = heap.restored().is_some();
     let root: Root<BTreeMap<u64, String>> = heap.root("constant").expect("a root");
     if restored {
-        let swept = swept(&heap);
-        assert!(swept.freed.ambient.bytes > 500_000, "{swept:?}");
+        println!("swept {}", swept(&heap).freed.ambient.bytes);
     }
     let start = root.read(|map| map.values().next().map_or(0, |first| first.len() as u64));
     root.write(|map| {
@@ -257,14 +256,20 @@ fn an_image_stays_as_large_as_it_is() {
     let folder = tempfile::tempdir().expect("a folder");
     let dir = folder.path().join("heap");
     let rounds = if std::env::var_os("STILLHEAP_LONG").is_some() { 1000 } else { 30 };
-    let mut sizes = Vec::new();
+    let (mut sizes, mut thorough) = (Vec::new(), 0);
     for _ in 0..rounds {
         let text = support::run_until_killed("run_once", &dir);
+        let swept = text.lines().find_map(|line| line.strip_prefix("swept "));
+        let bytes: u64 = swept.map_or(0, |swept| swept.parse().expect("a number"));
+        thorough += usize::from(bytes > 500_000);
         let line = text.lines().find_map(|line| line.strip_prefix("size ")).expect("sizes");
         let numbers: Vec<u64> = line.split(' ').map(|n| n.parse().expect("a number")).collect();
         let newest = stillheap_files(&dir);
         sizes.push([newest, numbers[1], numbers[2]]);
     }
+    // A word that was left in a block before its present value may lead to a run's garbage, which
+    // is kept then, and freed by a later sweep.
+    assert!(thorough * 10 > rounds * 7, "{thorough} of {rounds}");
     let early = sizes[5..10].iter().copied().reduce(max).expect("sizes");
     let late = sizes[rounds - 5..].iter().copied().reduce(max).expect("sizes");
     println!("file bytes, bytes in use, cells: rounds 5 to 9 {early:?}, the last five {late:?}");

@@ -32,5 +32,5 @@ pub use layout::{
 };
 pub use reserve::{Arena, ArenaConfig, ReserveError};
 pub use saved::{FrozenEntry, TablePage, first_table_page, frozen_span, later_table_pages};
-pub use side::{MapLine, SlabNote, SlabTag, WORDS_PER_PAGE};
+pub use side::{MapWords, SlabNote, SlabTag, WORDS_PER_PAGE};
 pub use space::Space;

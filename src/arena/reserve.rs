@@ -2,7 +2,7 @@
 #![allow(unsafe_code, reason = "gives references to metadata that lies at fixed addresses")]
 
 use crate::arena::layout::{CellHeader, SLOT_SIZE, Slot};
-use crate::arena::side::{HEAD, LOST, MapLine, PENDING, PLAIN, Side, SlabNote, SlabTag, UNUSED};
+use crate::arena::side::{HEAD, LOST, MapWords, PENDING, PLAIN, Side, SlabNote, SlabTag, UNUSED};
 use crate::base::sync::{AtomicU64, Ordering};
 use crate::base::{
     CELL_SIZE, CHUNK_SIZE, CHUNKS_PER_CELL, CellIndex, ChunkIndex, PAGE_SIZE, PageIndex, SLOT_PAGES,
@@ -356,14 +356,15 @@ impl Arena {
         self.side.tag(page)
     }
 
-    /// The maps of a slab of `count` pages that begins at `page`.
+    /// `count` words of the maps of a slab that begins at `page`.
     #[inline]
     #[must_use]
-    pub fn map_lines(&self, page: PageIndex, count: usize) -> &[MapLine] {
-        self.side.map_lines(page, count)
+    pub fn map_words(&self, page: PageIndex, count: usize) -> &[MapWords] {
+        self.side.maps(page, count)
     }
 
-    /// Where the tags of all pages begin, then their maps: a page's place is its number.
+    /// Where the tags of all pages begin, and the words of their maps: a page's place is its
+    /// number, in the maps times [`WORDS_PER_PAGE`](crate::arena::WORDS_PER_PAGE).
     #[must_use]
     pub fn flat_tables(&self) -> [usize; 2] {
         self.side.flat()

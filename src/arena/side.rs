@@ -40,36 +40,41 @@ pub struct SlabNote {
     pub claimed: AtomicU32,
 }
 
-/// What is looked up for each free: of each page which slab it is a part of, and at the slab's
-/// first page how often its owner may free before something else is to be done.
-#[repr(C)]
+/// What is looked up for each free: of each page which slab it is a part of, and how long its
+/// blocks are; at the slab's first page how often its owner may free before something else is to be
+/// done.
+#[repr(C, align(16))]
 pub struct SlabTag {
     /// The heap says what it means. 0: the page is in no slab, or in one that says nothing else.
     pub tag: AtomicU32,
+    /// 2^32 over a block's bytes, rounded up.
+    pub reciprocal: AtomicU32,
+    /// A block's bytes, and in the upper half how many blocks the slab has.
+    pub shape: AtomicU32,
     /// How many blocks the owner frees until it has to look at the slab.
     pub frees_left: AtomicU32,
 }
 
-/// Two maps of the blocks of a slab, interleaved page by page, so that who frees touches one cache
-/// line: as in the live map, the bits of a slab's blocks begin at its first page's.
-#[repr(C, align(64))]
-pub struct MapLine {
+/// A word each of two maps of the blocks of a slab, side by side, so that who frees touches one
+/// cache line. As in the live map, the bits of a slab's blocks begin at its first page's words.
+#[repr(C, align(16))]
+pub struct MapWords {
     /// In use, as the slab's owner knows.
-    pub taken: [AtomicU64; WORDS_PER_PAGE],
+    pub taken: AtomicU64,
     /// Freed by another thread, and not merged into the taken map yet.
-    pub remote: [AtomicU64; WORDS_PER_PAGE],
+    pub remote: AtomicU64,
 }
 
 /// Words of each of these maps for a page.
 pub const WORDS_PER_PAGE: usize = LIVE_WORDS_PER_PAGE;
 
 static_assertions::const_assert_eq!(size_of::<SlabNote>(), 32);
-static_assertions::const_assert_eq!(size_of::<SlabTag>(), 8);
-static_assertions::const_assert_eq!(size_of::<MapLine>(), 64);
+static_assertions::const_assert_eq!(size_of::<SlabTag>(), 16);
+static_assertions::const_assert_eq!(size_of::<MapWords>(), 16);
 
 const PAGES: usize = crate::base::PAGES_PER_CELL as usize;
 const TAGS_PER_CELL: usize = PAGES * size_of::<SlabTag>();
-const MAPS_PER_CELL: usize = PAGES * size_of::<MapLine>();
+const MAPS_PER_CELL: usize = PAGES * WORDS_PER_PAGE * size_of::<MapWords>();
 const NOTES_PER_CELL: usize = PAGES * size_of::<SlabNote>();
 
 /// A cell's state in the side table; from `BODY` on: cells back to the span's head, plus 2.
@@ -142,10 +147,11 @@ impl Side {
         unsafe { &*at }
     }
 
-    /// The maps of a slab's pages, from its first on.
+    /// So many words of the maps of a slab, from its first page on.
     #[inline]
-    pub(super) fn map_lines(&self, page: PageIndex, count: usize) -> &[MapLine] {
-        let first = self.at::<MapLine>(self.maps).wrapping_add(page.0 as usize);
+    pub(super) fn maps(&self, page: PageIndex, count: usize) -> &[MapWords] {
+        let place = page.0 as usize * WORDS_PER_PAGE;
+        let first = self.at::<MapWords>(self.maps).wrapping_add(place);
         // SAFETY: those of a slab, which lies in a cell that has been live, and does not leave it;
         // they are committed from its first claim on.
         unsafe { slice::from_raw_parts(first, count) }

@@ -1,7 +1,7 @@
 //! The blocks that a lane hands out next: claimed words of a slab's taken map.
 #![allow(unsafe_code, reason = "reaches words of maps by pointers")]
 
-use crate::arena::{MapLine, WORDS_PER_PAGE};
+use crate::arena::MapWords;
 use crate::base;
 use crate::base::sync::AtomicU64;
 use crate::base::sync::Ordering::Relaxed;
@@ -18,24 +18,21 @@ use std::ops::Range;
 pub(super) struct Active {
     /// Blocks of the word that are free; others may be, too.
     free: Cell<u64>,
-    /// The word of a taken map. One without a free block if none is claimed; null in a lane that is
+    /// The word of the maps. One without a free block if none is claimed; null in a lane that is
     /// being made.
-    word: Cell<*const AtomicU64>,
+    word: Cell<*const MapWords>,
     /// The address of the block of its bit 0.
     first: Cell<usize>,
     /// The last word that is claimed.
-    last: Cell<*const AtomicU64>,
+    last: Cell<*const MapWords>,
     /// So many blocks have to be free for the lane to stay with a word.
     enough: Cell<u32>,
     /// Bytes of a block.
     size: Cell<u32>,
 }
 
-/// Maps without a free block.
-static NO_MAPS: MapLine = MapLine {
-    taken: [const { AtomicU64::new(u64::MAX) }; WORDS_PER_PAGE],
-    remote: [const { AtomicU64::new(0) }; WORDS_PER_PAGE],
-};
+/// Has no free block.
+static NO_WORD: MapWords = MapWords { taken: AtomicU64::new(u64::MAX), remote: AtomicU64::new(0) };
 
 impl Active {
     /// From now on blocks of these words of a slab's taken map, the first block of which lies at
@@ -43,8 +40,8 @@ impl Active {
     pub(super) fn set(&self, maps: &Maps<'_>, words: Range<usize>, first: usize) {
         let class = maps.class;
         self.free.set(!maps.taken(words.start).load(Relaxed));
-        self.word.set(maps.taken_pointer(words.start));
-        self.last.set(maps.taken_pointer(words.end - 1));
+        self.word.set(maps.pointer(words.start));
+        self.last.set(maps.pointer(words.end - 1));
         self.first.set(first);
         self.size.set(class.size);
         self.enough.set(class.enough().min(8));
@@ -53,8 +50,8 @@ impl Active {
     /// Nothing any more.
     pub(super) fn clear(&self) {
         self.free.set(0);
-        self.word.set((&raw const NO_MAPS).cast());
-        self.last.set((&raw const NO_MAPS).cast());
+        self.word.set(&raw const NO_WORD);
+        self.last.set(&raw const NO_WORD);
         self.enough.set(1);
     }
 
@@ -68,7 +65,7 @@ impl Active {
         self.free.set(free & (free - 1));
         // SAFETY: a word of a slab that this lane owns, mapped as long as the heap.
         let word = unsafe { &*self.word.get() };
-        base::take(word, free & free.wrapping_neg());
+        base::take(&word.taken, free & free.wrapping_neg());
         Some(self.first.get() + free.trailing_zeros() as usize * self.size.get() as usize)
     }
 
@@ -80,9 +77,7 @@ impl Active {
         loop {
             let word = self.word.get();
             // SAFETY: a static word, or one of the slab's, up to the last that is claimed.
-            let taken = unsafe { &*word };
-            // SAFETY: the word of the same blocks in the remote map lies so far behind.
-            let remote = unsafe { &*word.wrapping_add(WORDS_PER_PAGE) };
+            let MapWords { taken, remote } = unsafe { &*word };
             let free = !slab::merge(taken, remote);
             if slab::ones(free) >= enough {
                 self.free.set(free);
@@ -91,18 +86,11 @@ impl Active {
             if word == self.last.get() {
                 return None;
             }
-            self.word.set(next_in_taken(word));
+            self.word.set(word.wrapping_add(1));
             self.first.set(self.first.get() + 64 * self.size.get() as usize);
             enough = 1;
         }
     }
-}
-
-/// The next word of a slab's taken map: behind those of a page come those of its remote map.
-fn next_in_taken(word: *const AtomicU64) -> *const AtomicU64 {
-    let next = word.wrapping_add(1);
-    let is_behind = (next.addr() / size_of::<AtomicU64>()).is_multiple_of(WORDS_PER_PAGE);
-    if is_behind { next.wrapping_add(WORDS_PER_PAGE) } else { next }
 }
 
 #[cfg(test)]
@@ -116,9 +104,9 @@ mod tests {
     #[test]
     fn claimed_words_are_used_up() {
         let kind = kind_number(class_for(16, 8).unwrap(), false);
-        let line = || MapLine { taken: Default::default(), remote: Default::default() };
-        let lines = [line(), line(), line(), line()];
-        let maps = Maps::over(&lines, kind);
+        let word = |_| MapWords { taken: Default::default(), remote: Default::default() };
+        let words: [MapWords; 16] = std::array::from_fn(word);
+        let maps = Maps::over(&words, kind);
         let active: Active = Active {
             free: Cell::new(0),
             word: Cell::new(std::ptr::null()),
@@ -129,7 +117,7 @@ mod tests {
         };
         active.clear();
         assert_eq!((active.take(), active.take_further()), (None, None));
-        // Words 2 to 5 of 16, over the end of a page's; of one 10 blocks are free.
+        // Words 2 to 5 of 16; of one 10 blocks are free.
         maps.taken(3).store(!0x3ff, Relaxed);
         active.set(&maps, 2..6, 0x1000);
         let take = || active.take().or_else(|| active.take_further());

@@ -12,7 +12,7 @@ pub const CLASSES: usize = 72;
 const LINEAR_MAX: usize = 128;
 const STEPS: usize = 8;
 /// Shift of the reciprocals below; exact for offsets within a slab, see the test.
-const RECIPROCAL_SHIFT: u32 = 40;
+const RECIPROCAL_SHIFT: u32 = 32;
 
 /// What there is to know of a class.
 #[derive(Clone, Copy)]
@@ -23,17 +23,14 @@ pub(super) struct Class {
     pub(super) pages: u32,
     /// Blocks of a slab.
     pub(super) blocks: u32,
-    reciprocal: u64,
+    pub(super) reciprocal: u32,
 }
 
 impl Class {
     /// The block at `offset` bytes from the slab's start, if one starts there.
     #[inline]
     pub(super) fn block_at(&self, offset: usize) -> Option<usize> {
-        // What lies behind the slab's end may overflow, and is found not to be exact.
-        let block = (offset as u64).wrapping_mul(self.reciprocal) >> RECIPROCAL_SHIFT;
-        let exact = block * u64::from(self.size) == offset as u64;
-        (exact && block < u64::from(self.blocks)).then(|| usize::try_from(block).unwrap_or(0))
+        block_at(offset, self.reciprocal, self.size, self.blocks)
     }
 
     /// So many blocks of a slab have to be free for it to be allocated from: an eighth. Who gets
@@ -41,6 +38,16 @@ impl Class {
     pub(super) fn enough(&self) -> u32 {
         (self.blocks / 8).max(1)
     }
+}
+
+/// Of `blocks` blocks of `size` bytes the one that starts at an offset. What lies far behind the
+/// last one may overflow, and is found to be none.
+#[inline]
+pub(super) fn block_at(offset: usize, reciprocal: u32, size: u32, blocks: u32) -> Option<usize> {
+    let offset = offset as u64;
+    let block = offset.wrapping_mul(u64::from(reciprocal)) >> RECIPROCAL_SHIFT;
+    let is_start = block.wrapping_mul(u64::from(size)) == offset && block < u64::from(blocks);
+    is_start.then(|| usize::try_from(block).unwrap_or(0))
 }
 
 pub(super) static TABLE: [Class; CLASSES] = table();
@@ -155,7 +162,8 @@ const fn table() -> [Class; CLASSES] {
         let size = size_of_class(class);
         let pages = slab_pages(size);
         let blocks = pages * PAGE_SIZE / size;
-        let reciprocal = (1 << RECIPROCAL_SHIFT) / size as u64 + 1;
+        #[allow(clippy::cast_possible_truncation, reason = "sizes are 16 and more")]
+        let reciprocal = ((1_u64 << RECIPROCAL_SHIFT) / size as u64 + 1) as u32;
         #[allow(clippy::cast_possible_truncation, reason = "all below 2^18, checked by a test")]
         let entry =
             Class { size: size as u32, pages: pages as u32, blocks: blocks as u32, reciprocal };

@@ -5,15 +5,15 @@
 //! A lane that is all zero is a lane without slabs.
 #![allow(unsafe_code, reason = "lanes lie in mapped memory, and their inner half is one thread's")]
 
-use crate::arena::{Arena, MapLine, SlabTag, WORDS_PER_PAGE};
+use crate::arena::{Arena, MapWords, SlabTag, WORDS_PER_PAGE};
 use crate::base::sync::AtomicU64;
 use crate::base::sync::Ordering::Relaxed;
 use crate::base::{PAGE_SIZE, RipeList};
 use crate::cow::Pass;
 use crate::heap::active::Active;
-use crate::heap::classes::common_class_for;
+use crate::heap::classes::{block_at, common_class_for};
 use crate::heap::lists::{KINDS, Lists};
-use crate::heap::slab::{class_of_kind, kind_number};
+use crate::heap::slab::kind_number;
 use crate::heap::tag::Tag;
 use crate::os::map::{self, Reservation};
 use std::cell::UnsafeCell;
@@ -51,7 +51,7 @@ pub(super) struct Flat {
     base: usize,
     len: usize,
     tags: *const SlabTag,
-    maps: *const MapLine,
+    maps: *const MapWords,
 }
 
 /// What a freeze reads.
@@ -180,32 +180,66 @@ impl Lane {
             return false;
         }
         let page = offset / PAGE_SIZE;
-        let tag = self.flat.tags.wrapping_add(page);
         // SAFETY: the tags of all pages of the arena can be read.
-        let tag = Tag(unsafe { &*tag }.tag.load(Relaxed));
+        let entry = unsafe { &*self.flat.tags.wrapping_add(page) };
+        let tag = Tag(entry.tag.load(Relaxed));
         if tag.lane() != self.id {
             return false;
         }
         let first = page - tag.back() as usize;
-        let class = class_of_kind(tag.kind());
-        let Some(block) = class.block_at(offset - first * PAGE_SIZE) else { return false };
-        let (word, bit) = (block / 64, 1 << (block % 64));
-        let line = self.flat.maps.wrapping_add(first + word / WORDS_PER_PAGE);
+        let (reciprocal, shape) = (entry.reciprocal.load(Relaxed), entry.shape.load(Relaxed));
+        let offset = offset - first * PAGE_SIZE;
+        let Some(block) = block_at(offset, reciprocal, shape & 0xffff, shape >> 16) else {
+            return false;
+        };
+        let (word, bit) = (first * WORDS_PER_PAGE + block / 64, block % 64);
         // SAFETY: a slab of this lane's has its maps, mapped as long as the heap.
-        let line = unsafe { &*line };
-        let (taken, remote) =
-            (&line.taken[word % WORDS_PER_PAGE], &line.remote[word % WORDS_PER_PAGE]);
+        let MapWords { taken, remote } = unsafe { &*self.flat.maps.wrapping_add(word) };
         let before = taken.load(Relaxed);
         // SAFETY: as for the page's tag.
-        let left = &unsafe { &*self.flat.tags.wrapping_add(first) }.frees_left;
-        let frees_left = left.load(Relaxed);
+        let frees_left = &unsafe { &*self.flat.tags.wrapping_add(first) }.frees_left;
+        let left = frees_left.load(Relaxed).wrapping_sub(1);
         // Free already, here or by another thread; or the slab is to be looked at.
-        if before & !remote.load(Relaxed) & bit == 0 || frees_left == 1 {
+        if (before & !remote.load(Relaxed)) >> bit & 1 == 0 || left == 0 {
             return false;
         }
-        taken.store(before & !bit, Relaxed);
-        left.store(frees_left - 1, Relaxed);
+        taken.store(before & !(1 << bit), Relaxed);
+        frees_left.store(left, Relaxed);
         true
+    }
+
+    /// A block of the lane's that holds `new` bytes, in place of the one at `block` if that is of
+    /// another class: without passing a gate, see [`take_at_hand`](Self::take_at_hand). The bytes
+    /// have been copied, the old block has still to be freed. `None`: ask the heap.
+    ///
+    /// # Safety
+    /// The calling thread holds the lane; the block has `old` bytes at a multiple of `align`.
+    #[inline]
+    pub unsafe fn resize_at_hand(
+        &self,
+        block: NonNull<u8>,
+        (old, new): (usize, usize),
+        align: usize,
+        scoped: bool,
+    ) -> Option<NonNull<u8>> {
+        let wanted = common_class_for(new, align)?;
+        let offset = block.addr().get().wrapping_sub(self.flat.base);
+        if offset >= self.flat.len {
+            return None;
+        }
+        // SAFETY: the tags of all pages of the arena can be read.
+        let entry = unsafe { &*self.flat.tags.wrapping_add(offset / PAGE_SIZE) };
+        let tag = Tag(entry.tag.load(Relaxed));
+        if tag.lane() != self.id {
+            return None;
+        }
+        if tag.kind() >> 1 == wanted {
+            return Some(block);
+        }
+        let moved = self.take(kind_number(wanted, scoped))?;
+        // SAFETY: both blocks hold the shorter length, and a new block overlaps no old one.
+        unsafe { moved.copy_from_nonoverlapping(block, old.min(new)) };
+        Some(moved)
     }
 
     /// The lane's number, from 1 to 65,535.

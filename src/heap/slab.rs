@@ -19,7 +19,7 @@
 //! **Invariant:** outside of claimed words nothing is at hand.
 
 use crate::arena::{
-    Arena, MapLine, PageEntry, PageTag, Purpose, SlabNote, Slot, Space, WORDS_PER_PAGE,
+    Arena, MapWords, PageEntry, PageTag, Purpose, SlabNote, Slot, Space, WORDS_PER_PAGE,
 };
 use crate::base::sync::AtomicU64;
 use crate::base::sync::Ordering::Relaxed;
@@ -51,35 +51,36 @@ pub(super) fn purpose_of_kind(kind: usize) -> Purpose {
 /// A slab's maps outside the arena.
 #[derive(Clone, Copy)]
 pub(super) struct Maps<'a> {
-    lines: &'a [MapLine],
+    words: &'a [MapWords],
     pub(super) class: &'static Class,
 }
 
 impl<'a> Maps<'a> {
     /// Of a slab of that kind.
     pub(super) fn of(arena: &'a Arena, page: PageIndex, kind: usize) -> Self {
-        Self::over(arena.map_lines(page, class_of_kind(kind).pages as usize), kind)
+        let class = class_of_kind(kind);
+        Self { words: arena.map_words(page, word_count(class)), class }
     }
 
-    /// The same with that memory, which is as long as the slab has pages.
-    pub(super) fn over(lines: &'a [MapLine], kind: usize) -> Self {
-        Self { lines, class: class_of_kind(kind) }
+    /// The same with these words, which are as many as the class needs.
+    #[cfg(test)]
+    pub(super) fn over(words: &'a [MapWords], kind: usize) -> Self {
+        Self { words, class: class_of_kind(kind) }
     }
 
     /// A word of the taken map.
     pub(super) fn taken(&self, word: usize) -> &'a AtomicU64 {
-        &self.lines[word / WORDS_PER_PAGE].taken[word % WORDS_PER_PAGE]
+        &self.words[word].taken
     }
 
-    /// The same as a pointer, from which the slab's other words can be reached.
-    pub(super) fn taken_pointer(&self, word: usize) -> *const AtomicU64 {
-        let place = word / WORDS_PER_PAGE * 2 * WORDS_PER_PAGE + word % WORDS_PER_PAGE;
-        self.lines.as_ptr().cast::<AtomicU64>().wrapping_add(place)
+    /// A pointer to a word of both maps, from which the slab's other words can be reached.
+    pub(super) fn pointer(&self, word: usize) -> *const MapWords {
+        self.words.as_ptr().wrapping_add(word)
     }
 
     /// A word of the remote map.
     pub(super) fn remote(&self, word: usize) -> &'a AtomicU64 {
-        &self.lines[word / WORDS_PER_PAGE].remote[word % WORDS_PER_PAGE]
+        &self.words[word].remote
     }
 
     fn words(&self) -> Range<usize> {

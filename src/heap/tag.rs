@@ -55,8 +55,12 @@ impl Tag {
 
     /// Writes the tags of all pages of the slab whose first page's this is.
     pub(super) fn write(self, arena: &Arena, first: PageIndex) {
-        for back in 0..class_of_kind(self.kind()).pages {
-            arena.tag(PageIndex(first.0 + back)).tag.store(self.0 | back, Relaxed);
+        let class = class_of_kind(self.kind());
+        for back in 0..class.pages {
+            let entry = arena.tag(PageIndex(first.0 + back));
+            entry.reciprocal.store(class.reciprocal, Relaxed);
+            entry.shape.store(class.size | class.blocks << 16, Relaxed);
+            entry.tag.store(self.0 | back, Relaxed);
         }
     }
 

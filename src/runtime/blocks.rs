@@ -6,7 +6,7 @@ use crate::base::{PAGE_SIZE, PageIndex};
 use crate::cow::CellKind;
 use crate::heap::BadFree;
 use crate::runtime::process::{self, Process};
-use crate::runtime::{Scope, global, pages};
+use crate::runtime::{Scope, pages, passing};
 use std::alloc::Layout;
 use std::ptr::NonNull;
 
@@ -73,7 +73,7 @@ pub(crate) fn is_inside(address: usize) -> bool {
 /// A block of at least `layout.size()` bytes, which is not 0; all zero if `zeroed`.
 #[inline]
 pub(crate) fn alloc(layout: Layout, zeroed: bool) -> Result<NonNull<u8>, BlockError> {
-    let allocation = global::allocate(Some(opened()?), layout, None)
+    let allocation = passing::allocate(Some(opened()?), layout, None)
         .ok_or(BlockError::NoRoom { bytes: layout.size() })?;
     if zeroed && !allocation.zeroed {
         // SAFETY: a fresh block of at least this size.
@@ -101,7 +101,7 @@ pub(crate) fn alloc_tracked(bytes: usize) -> Result<NonNull<u8>, BlockError> {
 #[inline]
 pub(crate) unsafe fn free(address: usize) -> Result<(), BlockError> {
     // SAFETY: passed on from the caller.
-    let freed = unsafe { global::try_free(opened()?, address) };
+    let freed = unsafe { passing::try_free(opened()?, address) };
     freed.map_err(|source| BlockError::Bad { address, source })
 }
 
@@ -144,7 +144,7 @@ pub(crate) unsafe fn resize(
     }
     let layout = Layout::from_size_align(old, align).map_err(|_| no_room)?;
     // SAFETY: the block is in use, and its size at least `old`; the rest says the caller.
-    match unsafe { global::try_resize(process, block, layout, bytes) } {
+    match unsafe { passing::try_resize(process, block, layout, bytes) } {
         Ok(Some(moved)) => Ok(moved),
         Ok(None) => Err(no_room),
         Err(source) => Err(BlockError::Bad { address, source }),

@@ -8,7 +8,7 @@ use crate::heap::{BadFree, SMALL_MAX};
 use crate::os;
 use crate::os::map::{self, Reservation};
 use crate::runtime::ProcessHeap;
-use crate::runtime::global::free_now;
+use crate::runtime::passing::free_now;
 use crate::runtime::process::Process;
 use std::io;
 use std::ptr;

@@ -24,6 +24,7 @@ mod open;
 mod opened;
 mod options;
 pub(crate) mod pages;
+mod passing;
 mod process;
 mod requests;
 mod root_slot;

@@ -6,7 +6,7 @@ use crate::base::{PAGE_SIZE, PageIndex, PageRun};
 use crate::cow::Engine;
 use crate::runtime::process::{self, Process};
 use crate::runtime::thread::ThreadState;
-use crate::runtime::{global, thread};
+use crate::runtime::{passing, thread};
 use std::alloc::{Layout, handle_alloc_error};
 use std::ptr::NonNull;
 
@@ -34,7 +34,7 @@ pub(crate) fn alloc(bytes: usize) -> (NonNull<u8>, Announced) {
 
 /// Such a block from the heap. `None`: there is no heap, or no room in it.
 pub(super) fn try_alloc(layout: Layout) -> Option<(NonNull<u8>, Announced)> {
-    let allocation = global::allocate(process::get(), layout, Some(Purpose::Tracked))?;
+    let allocation = passing::allocate(process::get(), layout, Some(Purpose::Tracked))?;
     let announced = Announced::begin(allocation.block, layout.size());
     if !allocation.zeroed {
         // SAFETY: a fresh block of that many bytes.
@@ -51,7 +51,7 @@ pub(crate) unsafe fn free(block: NonNull<u8>, bytes: usize) {
     let address = block.addr().get();
     match in_arena(block) {
         // SAFETY: says the caller.
-        Some(process) => unsafe { global::free(process, address) },
+        Some(process) => unsafe { passing::free(process, address) },
         // SAFETY: outside the arena it came from the program's allocator, with this layout.
         None => unsafe { std::alloc::dealloc(block.as_ptr(), layout(bytes)) },
     }

@@ -8,7 +8,7 @@
 
 use crate::image::{Chain, SegmentError};
 use crate::os::{self, DiskFile};
-use crate::runtime::global::passing;
+use crate::runtime::passing::passing;
 use crate::runtime::process::Process;
 use crate::runtime::scope::transient;
 use crate::runtime::thread;
