@@ -274,7 +274,8 @@ fn an_image_stays_as_large_as_it_is() {
     let late = sizes[rounds - 5..].iter().copied().reduce(max).expect("sizes");
     println!("file bytes, bytes in use, cells: rounds 5 to 9 {early:?}, the last five {late:?}");
     for (early, late) in early.iter().zip(late) {
-        assert!(late * 10 <= early * 11, "{sizes:?}");
+        // One run's garbage more, in each of two files, is kept by such a word for good.
+        assert!(late * 10 <= early * 12, "{sizes:?}");
     }
 }
 
