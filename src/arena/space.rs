@@ -49,7 +49,6 @@ impl Space {
     }
 
     /// The cells that new memory of a kind comes from.
-    /// The cells in which such memory is allocated.
     pub(crate) fn window(&self, arena: &Arena, kind: CellKind) -> Range<u32> {
         arena.config().area(self.in_main, kind)
     }

@@ -60,7 +60,7 @@ impl Heap {
             let maps = Maps::of(&self.arena, page, kind);
             let used = maps.merge();
             // All words have been claimed once; what was freed meanwhile may be worth going on.
-            if maps.class.blocks - used >= maps.class.enough() && self.claim(lane, kind, page) {
+            if maps.class.missing(used) == 0 && self.claim(lane, kind, page) {
                 return Some(());
             }
             local.slabs[kind] = 0;
@@ -159,8 +159,7 @@ impl Heap {
     /// The list for a slab with that many blocks in use. The lane comes back to it when they are
     /// free, or so many that it is worth to be allocated from.
     fn list_for(&self, page: PageIndex, kind: usize, used: u32) -> ListName {
-        let class = slab::class_of_kind(kind);
-        let missing = class.enough().saturating_sub(class.blocks - used);
+        let missing = slab::class_of_kind(kind).missing(used);
         let (list, frees) =
             if missing == 0 { (ListName::Partial, used) } else { (ListName::Full, missing) };
         self.arena.tag(page).frees_left.store(frees, Relaxed);
@@ -197,14 +196,13 @@ impl Heap {
         if shared.lists.is_empty(ListName::Partial, kind) {
             self.make_room(&mut shared, purpose, pages, 1);
         }
-        if let Some(page) = shared.lists.pop(&self.arena, ListName::Partial, kind) {
-            Tag::of(&self.arena, page).with_lane(owner).write(&self.arena, page);
-            return Some(page);
-        }
-        if let Some(page) = slab::make(&self.arena, &mut shared.space, kind, owner) {
-            return Some(page);
-        }
-        let page = self.scrape(&mut shared.lists, kind)?;
+        let page = match shared.lists.pop(&self.arena, ListName::Partial, kind) {
+            Some(page) => page,
+            None => match slab::make(&self.arena, &mut shared.space, kind, owner) {
+                Some(made) => return Some(made),
+                None => self.scrape(&mut shared.lists, kind)?,
+            },
+        };
         Tag::of(&self.arena, page).with_lane(owner).write(&self.arena, page);
         Some(page)
     }

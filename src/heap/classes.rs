@@ -38,6 +38,11 @@ impl Class {
     pub(super) fn enough(&self) -> u32 {
         (self.blocks / 8).max(1)
     }
+
+    /// How many blocks have still to be freed for that, in a slab with so many in use; 0: none.
+    pub(super) fn missing(&self, used: u32) -> u32 {
+        self.enough().saturating_sub(self.blocks - used)
+    }
 }
 
 /// Of `blocks` blocks of `size` bytes the one that starts at an offset. What lies far behind the
@@ -51,24 +56,6 @@ pub(super) fn block_at(offset: usize, reciprocal: u32, size: u32, blocks: u32) -
 }
 
 pub(super) static TABLE: [Class; CLASSES] = table();
-
-/// The same, with room for whatever a tag may say: no free has to ask whether there is such a
-/// class.
-static PADDED: [Class; 128] = {
-    let mut padded = [Class { size: 0, pages: 0, blocks: 0, reciprocal: 0 }; 128];
-    let mut class = 0;
-    while class < CLASSES {
-        padded[class] = TABLE[class];
-        class += 1;
-    }
-    padded
-};
-
-/// The class with that number; beyond the last one a class without blocks.
-#[inline]
-pub(super) fn class(number: usize) -> &'static Class {
-    &PADDED[number % PADDED.len()]
-}
 
 /// Bytes of a block of that class.
 ///

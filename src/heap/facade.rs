@@ -173,8 +173,7 @@ impl Heap {
             return slab::release(&self.arena, &mut shared.space, page);
         }
         // What lies in a boot cell is to die out: no new blocks are put there.
-        let is_roomy = maps.class.blocks - used >= maps.class.enough();
-        let serves = is_roomy && shared.space.serves(&self.arena, page);
+        let serves = maps.class.missing(used) == 0 && shared.space.serves(&self.arena, page);
         let list = if serves { ListName::Partial } else { ListName::Full };
         shared.lists.push(&self.arena, list, page);
     }

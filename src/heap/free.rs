@@ -121,13 +121,13 @@ impl Heap {
     ) -> Result<(), BadFree> {
         let tag = Tag::of(&self.arena, first);
         let maps = Maps::of(&self.arena, first, tag.kind());
-        maps.merge();
+        let used = maps.merge();
         if !maps.is_taken(block) {
             return Err(BadFree::Free);
         }
         maps.give(block);
         shared.lists.remove(&self.arena, first);
-        let used = maps.merge();
+        let used = used - 1;
         if used == 0 || !shared.space.serves(&self.arena, first) {
             self.enter_list(shared, first);
         } else {

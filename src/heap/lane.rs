@@ -175,18 +175,8 @@ impl Lane {
     /// The calling thread holds the lane; nothing refers to the block any more.
     #[inline]
     pub unsafe fn free_at_hand(&self, address: usize) -> bool {
-        let offset = address.wrapping_sub(self.flat.base);
-        if offset >= self.flat.len {
-            return false;
-        }
-        let page = offset / PAGE_SIZE;
-        // SAFETY: the tags of all pages of the arena can be read.
-        let entry = unsafe { &*self.flat.tags.wrapping_add(page) };
-        let tag = Tag(entry.tag.load(Relaxed));
-        if tag.lane() != self.id {
-            return false;
-        }
-        let first = page - tag.back() as usize;
+        let Some((offset, entry, tag)) = self.own_page(address) else { return false };
+        let first = offset / PAGE_SIZE - tag.back() as usize;
         let (reciprocal, shape) = (entry.reciprocal.load(Relaxed), entry.shape.load(Relaxed));
         let offset = offset - first * PAGE_SIZE;
         let Some(block) = block_at(offset, reciprocal, shape & 0xffff, shape >> 16) else {
@@ -223,16 +213,7 @@ impl Lane {
         scoped: bool,
     ) -> Option<NonNull<u8>> {
         let wanted = common_class_for(new, align)?;
-        let offset = block.addr().get().wrapping_sub(self.flat.base);
-        if offset >= self.flat.len {
-            return None;
-        }
-        // SAFETY: the tags of all pages of the arena can be read.
-        let entry = unsafe { &*self.flat.tags.wrapping_add(offset / PAGE_SIZE) };
-        let tag = Tag(entry.tag.load(Relaxed));
-        if tag.lane() != self.id {
-            return None;
-        }
+        let (_, _, tag) = self.own_page(block.addr().get())?;
         if tag.kind() >> 1 == wanted {
             return Some(block);
         }
@@ -240,6 +221,20 @@ impl Lane {
         // SAFETY: both blocks hold the shorter length, and a new block overlaps no old one.
         unsafe { moved.copy_from_nonoverlapping(block, old.min(new)) };
         Some(moved)
+    }
+
+    /// How far from the arena's start the address lies, and what there is to know of its page.
+    /// `None`: it is in no slab of the lane's.
+    #[inline]
+    fn own_page(&self, address: usize) -> Option<(usize, &SlabTag, Tag)> {
+        let offset = address.wrapping_sub(self.flat.base);
+        if offset >= self.flat.len {
+            return None;
+        }
+        // SAFETY: the tags of all pages of the arena can be read.
+        let entry = unsafe { &*self.flat.tags.wrapping_add(offset / PAGE_SIZE) };
+        let tag = Tag(entry.tag.load(Relaxed));
+        (tag.lane() == self.id).then_some((offset, entry, tag))
     }
 
     /// The lane's number, from 1 to 65,535.

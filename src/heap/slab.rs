@@ -24,7 +24,7 @@ use crate::arena::{
 use crate::base::sync::AtomicU64;
 use crate::base::sync::Ordering::Relaxed;
 use crate::base::{self, Busy, PageIndex};
-use crate::heap::classes::{self, Class};
+use crate::heap::classes::{Class, TABLE};
 use crate::heap::lists::ListName;
 use crate::heap::tag::Tag;
 use crate::os;
@@ -41,7 +41,7 @@ pub(super) fn kind_number(class: usize, scoped: bool) -> usize {
 
 #[inline]
 pub(super) fn class_of_kind(kind: usize) -> &'static Class {
-    classes::class(kind >> 1)
+    &TABLE[kind >> 1]
 }
 
 pub(super) fn purpose_of_kind(kind: usize) -> Purpose {

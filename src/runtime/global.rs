@@ -111,13 +111,7 @@ impl Default for ProcessHeap {
 unsafe impl GlobalAlloc for ProcessHeap {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // Not by `at_hand`, which has another caller: the compiler puts this one in place.
-        let block = thread::with(|state| {
-            let lane = state.lane_at_hand()?;
-            // SAFETY: the lane is this thread's.
-            unsafe { lane.take_at_hand(layout.size(), layout.align(), state.is_scoped()) }
-        });
-        match block {
+        match at_hand(layout) {
             Some(block) => block.as_ptr(),
             // SAFETY: passed on from the caller.
             None => unsafe { self.alloc_elsewhere(layout) },

@@ -24,7 +24,7 @@ use stillheap::{
 /// Where a slot's page entries and maps begin, in bytes.
 const ENTRIES: usize = 0x800;
 const LIVE: usize = 0x4000;
-const REMOTE: usize = 0x8000;
+const AT_HAND: usize = 0x8000;
 /// Bytes of a map for each page.
 const MAP_BYTES: usize = 32;
 
@@ -208,14 +208,14 @@ fn read_slot(
     Ok(slot)
 }
 
-/// Blocks of a slab that are allocated, and not freed by another thread.
+/// Blocks of a slab that are in use, without those that a thread merely had at hand.
 fn blocks_in_use(slot: &[u8], page: u32, class: u8) -> u32 {
     let blocks = blocks_of(class);
     let at = page as usize * MAP_BYTES;
     (0..blocks.div_ceil(64))
         .map(|index| {
             let at = at + index as usize * 8;
-            let used = long(slot, LIVE + at) & !long(slot, REMOTE + at);
+            let used = long(slot, LIVE + at) & !long(slot, AT_HAND + at);
             let valid = (blocks - index * 64).min(64);
             (used & (u64::MAX >> (64 - valid))).count_ones()
         })
