@@ -3,21 +3,22 @@
 //!
 //! It prints a line `NAME VALUE` for each figure.
 
-use crate::dirty::{self, PartOf};
+use crate::dirty::{self, PartOf, RootChange};
 use crate::plan::Plan;
 use crate::{Error, SHAPES, memory};
 use std::thread;
 use std::time::Duration;
 
 /// Does what this process's arguments say: `SHAPE THREADS EFFORT PAUSE`, the last in milliseconds,
-/// or `dirty MIX`. `part_of` says what of the allocator's memory a snapshot saves.
+/// or `dirty MIX`. `part_of` says what of the allocator's memory a snapshot saves; `change_root` calls
+/// what it is given, in a change to a heap's root where there is one.
 ///
 /// # Errors
 /// If they say something else, or the system does not tell how much memory there is.
-pub fn run(part_of: PartOf) -> Result<(), Error> {
+pub fn run(part_of: PartOf, change_root: RootChange) -> Result<(), Error> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let (shape, threads, effort, pause) = match &arguments[..] {
-        [dirty, mix] if dirty == "dirty" => return dirty::run(mix, part_of),
+        [dirty, mix] if dirty == "dirty" => return dirty::run(mix, part_of, change_root),
         [shape, threads, effort, pause] => (shape, threads, effort, pause),
         _ => return Err("started by `alloc` only".into()),
     };

@@ -15,7 +15,7 @@ mod shapes;
 mod sizes;
 
 pub use child::run;
-pub use dirty::{INTERVALS, MIXES, Part, PartOf, set_huge_pages};
+pub use dirty::{INTERVALS, MIXES, Part, PartOf, RootChange, set_huge_pages};
 pub use shapes::SHAPES;
 
 /// What a program that cannot go on says.

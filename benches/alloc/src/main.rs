@@ -18,7 +18,9 @@
 //!   ours asks for them;
 //! - `ratio alloc.all.<threads>.ours_over_<other>`, the geometric mean over the shapes.
 //!
-//! *Mixes* (`dirty/`; `--shape replace`, `free_only`, `tree`) tell how many pages of 4 KiB change
+//! *Mixes* (`dirty/`; `--shape replace`, `free_only`, `tree`, `lifetimes`, the last also with
+//! `_in_root`, where what lasts is allocated in changes to a root, and with `_apart`, where what
+//! passes does not come from the allocator, as the best that there can be) tell how many pages of 4 KiB change
 //! between two snapshots, which are 1,000 or 100,000 operations apart. The kernel catches the
 //! writes, in all writable private memory but stacks and the bench's own bookkeeping; there are no
 //! huge pages. Pages that an allocator has given back to the system meanwhile do not count. One

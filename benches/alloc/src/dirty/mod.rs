@@ -14,7 +14,8 @@ use watch::{Counts, Watch};
 pub use kernel::set_huge_pages;
 
 /// The mixes of operations.
-pub const MIXES: [&str; 3] = ["replace", "free_only", "tree"];
+pub const MIXES: [&str; 6] =
+    ["replace", "free_only", "tree", "lifetimes", "lifetimes_in_root", "lifetimes_apart"];
 /// Operations between two snapshots, and how many of those there are.
 pub const INTERVALS: [(usize, usize); 2] = [(1_000, 20), (100_000, 4)];
 
@@ -32,12 +33,15 @@ pub enum Part {
 /// Says what the page at an address in a mapping belongs to.
 pub type PartOf = fn(usize, &Range<usize>) -> Part;
 
+/// Calls what it is given.
+pub type RootChange = fn(&mut dyn FnMut());
+
 /// Runs one mix and prints what was written, or `unavailable 1`.
-pub(crate) fn run(mix: &str, part_of: PartOf) -> Result<(), Error> {
+pub(crate) fn run(mix: &str, part_of: PartOf, change_root: RootChange) -> Result<(), Error> {
     if !kernel::has_small_pages_only() {
         return Err("pages of 4 KiB can be counted only where there are no huge ones".into());
     }
-    let mut mix = Mix::prepare(mix)?;
+    let mut mix = Mix::prepare(mix, change_root)?;
     let Some(mut watch) = Watch::open()? else {
         println!("unavailable 1");
         return Ok(());
