@@ -4,18 +4,19 @@
 #![allow(unsafe_code, reason = "makes mistakes that safe code cannot make")]
 
 mod support;
+mod wide_support;
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet, LinkedList, VecDeque};
+use std::collections::BTreeMap;
 use std::mem::{forget, size_of};
 use std::path::Path;
 use std::rc::Rc;
-use std::sync::Arc;
 use stillheap::typed::{Describe, Inspect, Relink, Shape};
 use stillheap::{
     Amount, Audit, Durable, Finding, Heap, Leaks, LookError, Options, ProcessHeap, Purpose, Root,
-    Target, Tracked, XTree, transient,
+    Target, Tracked, transient,
 };
+use wide_support::Wide;
 
 #[global_allocator]
 static HEAP: ProcessHeap = ProcessHeap::new();
@@ -209,56 +210,6 @@ fn leaks(dir: &Path) {
     heap.close().expect("an end");
 }
 
-/// One of each kind of value that has pointers, those into the executable among them.
-#[derive(Durable, Default)]
-struct Wide {
-    strings: Vec<String>,
-    tree: BTreeMap<String, Vec<u32>>,
-    set: BTreeSet<Box<str>>,
-    table: HashMap<u64, String>,
-    empty: HashMap<u64, String>,
-    names: HashSet<String>,
-    ring: VecDeque<Box<u64>>,
-    list: LinkedList<String>,
-    heap: BinaryHeap<Box<u32>>,
-    nested: Option<Box<Wide>>,
-    shared: Vec<Arc<String>>,
-    atomic: Vec<Arc<[u64]>>,
-    places: XTree<2, String>,
-    large: Vec<u64>,
-    tracked: Vec<Tracked<[u64; 700]>>,
-    borrowed: Vec<std::borrow::Cow<'static, str>>,
-}
-
-impl Wide {
-    fn new(depth: u32) -> Self {
-        let text = |number: u32| format!("{number:0width$}", width = 5 + number as usize % 90);
-        let mut places = XTree::new();
-        for number in 0..300 {
-            places.insert([f64::from(number), 1.0], text(number)).expect("a place");
-        }
-        let shared = Arc::new(text(3));
-        Self {
-            strings: (0..300).map(text).collect(),
-            tree: (0..300).map(|n| (text(n), vec![0; (n % 40) as usize])).collect(),
-            set: (0..300).map(|n| text(n).into()).collect(),
-            table: (0..300).map(|n| (n.into(), text(n))).collect(),
-            empty: HashMap::new(),
-            names: (0..300).map(text).collect(),
-            ring: (0..300).map(Box::new).collect(),
-            list: (0..300).map(text).collect(),
-            heap: (0..300).map(Box::new).collect(),
-            nested: (depth > 0).then(|| Box::new(Self::new(depth - 1))),
-            shared: vec![Arc::clone(&shared), shared],
-            atomic: vec![(0..300).collect(); 3],
-            places,
-            large: (0..500_000).collect(),
-            tracked: (0..5).map(|n| Tracked::new([n; 700])).collect(),
-            borrowed: vec!["borrowed".into(), text(7).into()],
-        }
-    }
-}
-
 /// No mistakes; the values are changed for a while, so that their memory has been used before. (All
 /// are made inside scopes: other memory has words left from whatever the process did at its start,
 /// now and then one that looks like a mistake. For the same reason the root that has no pointers
@@ -273,7 +224,7 @@ fn clean(dir: &Path) {
     });
     for _ in 0..20 {
         wide.write(|wide| {
-            wide.extend([Wide::new(0), Wide::new(1)]);
+            wide.extend([Wide::of(7, 0), Wide::of(7, 1)]);
             wide.truncate(3);
             wide.rotate_left(1);
         });

@@ -31,6 +31,9 @@ pub use layout::{
     SLOT_SIZE, Slot,
 };
 pub use reserve::{Arena, ArenaConfig, ReserveError};
-pub use saved::{FrozenEntry, TablePage, first_table_page, frozen_span, later_table_pages};
+pub use saved::{
+    FrozenEntry, FrozenHeader, MAP_PAGES, TablePage, WrongEntry, first_table_page,
+    frozen_page_entry, later_table_pages, map_pages,
+};
 pub use side::{MapWords, SlabNote, SlabTag, WORDS_PER_PAGE};
 pub use space::Space;

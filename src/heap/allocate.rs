@@ -138,7 +138,7 @@ impl Heap {
             list => {
                 let kind = Tag::of(&self.arena, page).kind();
                 let used = Maps::of(&self.arena, page, kind).merge();
-                if list == self.list_for(page, kind, used) && used > 0 {
+                if list == self.note_frees(page, kind, used) && used > 0 {
                     return;
                 }
                 local.lists.remove(&self.arena, page);
@@ -152,13 +152,14 @@ impl Heap {
         if used == 0 {
             return self.spare(local, page, kind);
         }
-        let list = self.list_for(page, kind, used);
+        let list = self.note_frees(page, kind, used);
         local.lists.push(&self.arena, list, page);
     }
 
-    /// The list for a slab with that many blocks in use. The lane comes back to it when they are
-    /// free, or so many that it is worth to be allocated from.
-    fn list_for(&self, page: PageIndex, kind: usize, used: u32) -> ListName {
+    /// Notes beside a slab's tag how many frees bring the lane back to it: all of the blocks in
+    /// use, or those after which it is worth to be allocated from. Gives the list for it until
+    /// then.
+    fn note_frees(&self, page: PageIndex, kind: usize, used: u32) -> ListName {
         let missing = slab::class_of_kind(kind).missing(used);
         let (list, frees) =
             if missing == 0 { (ListName::Partial, used) } else { (ListName::Full, missing) };

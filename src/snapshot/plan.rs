@@ -4,7 +4,7 @@
 //! else, and kept until the file has been laid out.
 
 use crate::arena::{
-    Arena, ChunkKind, FrozenEntry, TablePage, first_table_page, frozen_span, later_table_pages,
+    Arena, ChunkKind, FrozenEntry, FrozenHeader, TablePage, first_table_page, later_table_pages,
 };
 use crate::base::{
     CHUNKS_PER_CELL, CellIndex, ChunkIndex, PAGE_SIZE, PAGES_PER_CHUNK, PageIndex, PageRun, RunSet,
@@ -236,7 +236,8 @@ impl FirstPages<'_, '_> {
     }
 
     fn span(&self, cell: CellIndex) -> u32 {
-        self.found.get(&first_table_page(cell, 0)).map_or(1, |page| frozen_span(page).max(1))
+        let header = self.found.get(&first_table_page(cell, 0));
+        header.map_or(1, |page| FrozenHeader::of(page).span.max(1))
     }
 
     fn fetch(&mut self, pages: &[PageIndex]) -> Result<(), CopyMissing> {

@@ -1,5 +1,6 @@
 //! Where a snapshot's pages come from.
 
+use crate::arena::TablePage;
 use crate::base::{PAGE_SIZE, PageIndex};
 use crate::image::{Chain, Pages, SegmentError};
 use crate::os::File;
@@ -14,6 +15,15 @@ pub trait Source {
     /// # Errors
     /// If the page cannot be read, or is damaged.
     fn page(&mut self, page: PageIndex) -> Result<Option<&[u8]>, Self::Error>;
+
+    /// A copy of a page's bytes.
+    ///
+    /// # Errors
+    /// Those of [`Source::page`].
+    fn copy(&mut self, page: PageIndex) -> Result<TablePage, Self::Error> {
+        let found = self.page(page)?.and_then(|found| found.first_chunk::<PAGE_SIZE>());
+        Ok(found.copied().unwrap_or([0; PAGE_SIZE]))
+    }
 }
 
 /// The pages of a chain of segments. Each is verified as it is read.

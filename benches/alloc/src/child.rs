@@ -10,8 +10,8 @@ use std::thread;
 use std::time::Duration;
 
 /// Does what this process's arguments say: `SHAPE THREADS EFFORT PAUSE`, the last in milliseconds,
-/// or `dirty MIX`. `part_of` says what of the allocator's memory a snapshot saves; `change_root` calls
-/// what it is given, in a change to a heap's root where there is one.
+/// or `dirty MIX`. `part_of` says what of the allocator's memory a snapshot saves; `change_root`
+/// calls what it is given, in a change to a heap's root where there is one.
 ///
 /// # Errors
 /// If they say something else, or the system does not tell how much memory there is.

@@ -18,12 +18,13 @@
 //!   ours asks for them;
 //! - `ratio alloc.all.<threads>.ours_over_<other>`, the geometric mean over the shapes.
 //!
-//! *Mixes* (`dirty/`; `--shape replace`, `free_only`, `tree`, `lifetimes`, the last also with
-//! `_in_root`, where what lasts is allocated in changes to a root, and with `_apart`, where what
-//! passes does not come from the allocator, as the best that there can be) tell how many pages of 4 KiB change
-//! between two snapshots, which are 1,000 or 100,000 operations apart. The kernel catches the
-//! writes, in all writable private memory but stacks and the bench's own bookkeeping; there are no
-//! huge pages. Pages that an allocator has given back to the system meanwhile do not count. One
+//! *Mixes* (`dirty/`; `--shape replace`, `free_only`, `tree`, `lifetimes`; the last also as
+//! `lifetimes_in_root`, where what lasts is allocated in changes to a root, and `lifetimes_apart`,
+//! where what passes does not come from the allocator, and lies as densely as it can) tell how
+//! many pages of 4 KiB change between two snapshots, which are 1,000 or 100,000 operations apart.
+//! The kernel catches the writes, in all writable private memory but stacks and the bench's own
+//! bookkeeping; there are no huge pages. Pages that an allocator has given back to the system
+//! meanwhile do not count. One
 //! thread, and one run: it is the same each time, but for where chance puts memory.
 //! - `metric alloc.<mix>.every_<operations>.dirty_pages_per_kop.<allocator> VALUE pages` for each
 //!   thousand operations, `dirty_chunks_per_kop` the chunks of 2 MiB that they lie in, and

@@ -10,23 +10,19 @@ use crate::{
 };
 use std::collections::BTreeMap;
 use stillheap::{
-    arena::{CELL_MAGIC, ChunkKind, PageEntry, PageTag, Purpose, SLOT_SIZE, first_table_page},
+    arena::{
+        CELL_MAGIC, ChunkKind, FrozenEntry, FrozenHeader, PageTag, Purpose, TablePage,
+        first_table_page, frozen_page_entry,
+    },
     base::{
-        CHUNKS_PER_CELL, CellIndex, ChunkIndex, PAGE_SIZE, PAGES_PER_CELL, PAGES_PER_CHUNK,
-        PageIndex, SLOT_PAGES,
+        CHUNKS_PER_CELL, CellIndex, ChunkIndex, PAGES_PER_CELL, PAGES_PER_CHUNK, PageIndex,
+        SLOT_PAGES,
     },
     heap::{CLASSES, class_pages},
     image::Chain,
     os::DiskFile,
-    trace::{ChainSource, Source},
+    trace::{ChainSource, SlotMaps, Source},
 };
-
-/// Where a slot's page entries and maps begin, in bytes.
-const ENTRIES: usize = 0x800;
-const LIVE: usize = 0x4000;
-const AT_HAND: usize = 0x8000;
-/// Bytes of a map for each page.
-const MAP_BYTES: usize = 32;
 
 /// A cell, or the first of a span of several.
 #[derive(Debug, Clone, Copy)]
@@ -82,8 +78,8 @@ impl Survey {
         cell: CellIndex,
         room: u64,
     ) -> Result<u32, Failure> {
-        let header = read(source, first_table_page(cell, 0))?;
-        let (magic, number, span) = (long(&header, 0), word(&header, 8), word(&header, 12));
+        let FrozenHeader { magic, cell: number, span } =
+            FrozenHeader::of(&source.copy(first_table_page(cell, 0))?);
         if magic != CELL_MAGIC || number != cell.0 {
             return Err(wrong(cell, 0, "header", format!("magic {magic:#x}, number {number}")));
         }
@@ -110,28 +106,25 @@ impl Survey {
         cell: Cell,
         place: u32,
     ) -> Result<(), Failure> {
-        let table = read(source, first_table_page(cell.first, place))?;
+        let table = source.copy(first_table_page(cell.first, place))?;
         let wrong = |what, found: u32| wrong(cell.first, place, what, found);
-        let kind = ChunkKind::decode(word(&table, 0)).ok_or_else(|| wrong("kind", word(&table, 0)));
-        let purpose = Purpose::decode(word(&table, 4));
-        let kind = kind?;
-        let memory = match (kind, purpose) {
+        let entry = FrozenEntry::decode(&table).map_err(|found| wrong(found.field, found.found))?;
+        let memory = match (entry.kind, entry.purpose) {
             (ChunkKind::Free, _) => Memory::Free,
-            (_, Some(Purpose::Ambient)) => Memory::Ambient,
-            (_, Some(Purpose::Scoped)) => Memory::Scoped,
-            (_, Some(Purpose::Tracked)) => Memory::Tracked,
-            (_, None) => return Err(wrong("purpose", word(&table, 4))),
+            (_, Purpose::Ambient) => Memory::Ambient,
+            (_, Purpose::Scoped) => Memory::Scoped,
+            (_, Purpose::Tracked) => Memory::Tracked,
         };
-        *self.chunks.entry((kind_name(kind), memory)).or_default() += 1;
-        if kind == ChunkKind::Free {
+        *self.chunks.entry((kind_name(entry.kind), memory)).or_default() += 1;
+        if entry.kind == ChunkKind::Free {
             return Ok(());
         }
         self.push_tables(cell.first, place);
         let chunk = ChunkIndex(cell.first.first_chunk().0 + place);
-        match kind {
+        match entry.kind {
             ChunkKind::Paged => self.paged(source, chunk, memory, &table),
             ChunkKind::LargeHead => {
-                let (pages, offset) = (word(&table, 8), word(&table, 12));
+                let (pages, offset) = (entry.run_pages, entry.offset);
                 let tail = if cell.span == 1 { pages % PAGES_PER_CHUNK } else { 0 };
                 let first = u64::from(chunk.first_page().0) + u64::from(offset);
                 let end = u64::from(cell.first.0 + cell.span) * u64::from(PAGES_PER_CELL);
@@ -152,15 +145,13 @@ impl Survey {
         source: &mut ChainSource<'_, DiskFile>,
         chunk: ChunkIndex,
         memory: Memory,
-        table: &[u8],
+        table: &TablePage,
     ) -> Result<(), Failure> {
-        let mut maps: Option<Vec<u8>> = None;
-        let mut page = 0;
+        let (cell, place) = (chunk.cell(), chunk.within_cell());
+        let wrong = |bits: u32| wrong(cell, place, "page entry", format!("{bits:#x}"));
+        let (mut maps, mut page) = (None, 0);
         while page < PAGES_PER_CHUNK {
-            let bits = word(table, ENTRIES + page as usize * 4);
-            let wrong =
-                || wrong(chunk.cell(), chunk.within_cell(), "page entry", format!("{bits:#x}"));
-            let entry = PageEntry::decode(bits).ok_or_else(wrong)?;
+            let entry = frozen_page_entry(table, page as usize).map_err(wrong)?;
             let back = u32::from(entry.back);
             let (count, content, blocks) = match entry.tag {
                 PageTag::None => {
@@ -168,20 +159,24 @@ impl Survey {
                     continue;
                 }
                 PageTag::Slab if back == 0 && usize::from(entry.class) < CLASSES => {
-                    if maps.is_none() {
-                        maps = Some(read_slot(source, chunk)?);
-                    }
-                    let used =
-                        blocks_in_use(maps.as_deref().unwrap_or_default(), page, entry.class);
+                    let maps = match &mut maps {
+                        Some(maps) => maps,
+                        none => none.insert(SlotMaps::read(source, cell, place)?),
+                    };
+                    // Without those that a thread merely had at hand.
+                    let words = maps.of_slab(page as usize, blocks_of(entry.class));
+                    let used = words.map(|word| (word.live & !word.at_hand).count_ones()).sum();
                     let pages = u32::try_from(class_pages(entry.class.into())).unwrap_or(u32::MAX);
                     (pages, Content::Slab { class: entry.class }, used)
                 }
                 PageTag::RunHead if back > 0 => (back, Content::Run, 1),
                 PageTag::LargeTail => (1, Content::Large, 0),
-                PageTag::Slab | PageTag::RunHead | PageTag::RunBody => return Err(wrong()),
+                PageTag::Slab | PageTag::RunHead | PageTag::RunBody => {
+                    return Err(wrong(entry.encode()));
+                }
             };
             if count > PAGES_PER_CHUNK - page {
-                return Err(wrong());
+                return Err(wrong(entry.encode()));
             }
             let first = PageIndex(chunk.first_page().0 + page);
             self.stretches.push(Stretch { first, count, memory, content, blocks });
@@ -191,37 +186,6 @@ impl Survey {
     }
 }
 
-fn read(source: &mut ChainSource<'_, DiskFile>, page: PageIndex) -> Result<Vec<u8>, Failure> {
-    Ok(source.page(page)?.map_or_else(|| vec![0; PAGE_SIZE], <[u8]>::to_vec))
-}
-
-/// A chunk's slot, as far as its maps.
-fn read_slot(
-    source: &mut ChainSource<'_, DiskFile>,
-    chunk: ChunkIndex,
-) -> Result<Vec<u8>, Failure> {
-    let first = first_table_page(chunk.cell(), chunk.within_cell()).0;
-    let mut slot = Vec::with_capacity(SLOT_SIZE);
-    for page in first..first + SLOT_PAGES {
-        slot.extend(read(source, PageIndex(page))?);
-    }
-    Ok(slot)
-}
-
-/// Blocks of a slab that are in use, without those that a thread merely had at hand.
-fn blocks_in_use(slot: &[u8], page: u32, class: u8) -> u32 {
-    let blocks = blocks_of(class);
-    let at = page as usize * MAP_BYTES;
-    (0..blocks.div_ceil(64))
-        .map(|index| {
-            let at = at + index as usize * 8;
-            let used = long(slot, LIVE + at) & !long(slot, AT_HAND + at);
-            let valid = (blocks - index * 64).min(64);
-            (used & (u64::MAX >> (64 - valid))).count_ones()
-        })
-        .sum()
-}
-
 fn wrong(cell: CellIndex, place: u32, what: &str, found: impl std::fmt::Display) -> Failure {
     let table = match place {
         0 => format!("the table of cell {}", cell.0),
@@ -229,14 +193,4 @@ fn wrong(cell: CellIndex, place: u32, what: &str, found: impl std::fmt::Display)
     };
     let rest = "each page is as it was saved, so the program had destroyed its heap before that";
     Failure::new(DAMAGED, format!("{table} is wrong: {what}: found {found} ({rest})"))
-}
-
-fn word(bytes: &[u8], at: usize) -> u32 {
-    let found = bytes.get(at..).and_then(|rest| rest.first_chunk());
-    found.map_or(0, |bytes| u32::from_le_bytes(*bytes))
-}
-
-fn long(bytes: &[u8], at: usize) -> u64 {
-    let found = bytes.get(at..).and_then(|rest| rest.first_chunk());
-    found.map_or(0, |bytes| u64::from_le_bytes(*bytes))
 }
