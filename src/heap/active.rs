@@ -5,7 +5,7 @@ use crate::arena::MapWords;
 use crate::base;
 use crate::base::sync::AtomicU64;
 use crate::base::sync::Ordering::Relaxed;
-use crate::heap::slab::{self, Maps};
+use crate::heap::maps::{self, Maps};
 use std::cell::Cell;
 use std::ops::Range;
 
@@ -78,8 +78,8 @@ impl Active {
             let word = self.word.get();
             // SAFETY: a static word, or one of the slab's, up to the last that is claimed.
             let MapWords { taken, remote } = unsafe { &*word };
-            let free = !slab::merge(taken, remote);
-            if slab::ones(free) >= enough {
+            let free = !maps::merge(taken, remote);
+            if maps::ones(free) >= enough {
                 self.free.set(free);
                 return self.take();
             }
@@ -97,7 +97,7 @@ impl Active {
 mod tests {
     use super::*;
     use crate::heap::classes::class_for;
-    use crate::heap::slab::kind_number;
+    use crate::heap::classes::kind_number;
 
     /// All blocks of a slab's claimed words, those that others free meanwhile included, and none of
     /// other words.

@@ -7,7 +7,8 @@ use crate::arena::{Adoption, Arena, ChunkKind, Purpose};
 use crate::base::{CHUNKS_PER_CELL, CellIndex, ChunkIndex};
 use crate::heap::check::Damage;
 use crate::heap::facade::Shared;
-use crate::heap::{Heap, slab};
+use crate::heap::slab::Slab;
+use crate::heap::{Heap, classes};
 use std::io;
 
 /// Consecutive cells that the caller has mapped from an image.
@@ -176,7 +177,10 @@ impl Heap {
         for chunk in Arena::data_chunks(cell) {
             let scoped = self.arena.purpose(chunk) == Some(Purpose::Scoped);
             self.for_slabs(chunk, |page, class| {
-                slab::enter(&self.arena, page, slab::kind_number(usize::from(class), scoped));
+                let kind = classes::kind_number(usize::from(class), scoped);
+                if let Some(slab) = Slab::at(&self.arena, page, kind) {
+                    slab.enter(kind);
+                }
             });
         }
     }
@@ -219,7 +223,9 @@ impl Heap {
                 continue;
             }
             self.for_slabs(chunk, |page, _| {
-                slab::forget_at_hand(&self.arena, page);
+                if let Some(slab) = Slab::tagged(&self.arena, page) {
+                    slab.forget_at_hand();
+                }
                 self.enter_list(shared, page);
             });
         }

@@ -8,7 +8,8 @@ use crate::base::sync::Ordering::Relaxed;
 use crate::heap::classes::{self, Class};
 use crate::heap::lane::{Lane, Local};
 use crate::heap::lists::{ListName, Lists, list_of};
-use crate::heap::slab::{self, Maps};
+use crate::heap::maps::Maps;
+use crate::heap::slab::Slab;
 use crate::heap::tag::Tag;
 use crate::heap::{BadFree, Heap};
 use std::ptr::NonNull;
@@ -41,7 +42,7 @@ impl Heap {
     ) -> Option<Allocation> {
         let class = classes::class_for(size, align).filter(|_| purpose != Purpose::Tracked);
         let Some(class) = class else { return self.allocate_run(size, align, purpose) };
-        let kind = slab::kind_number(class, purpose == Purpose::Scoped);
+        let kind = classes::kind_number(class, purpose == Purpose::Scoped);
         let mut block = lane.take(kind);
         if block.is_none() {
             // SAFETY: says the caller; the reference ends with this statement.
@@ -91,12 +92,13 @@ impl Heap {
     /// has, and the next time the first ones are looked at again.
     fn claim(&self, lane: &Lane, kind: usize, page: PageIndex) -> bool {
         lane.active[kind].clear();
-        let Some(words) = slab::claim(&self.arena, page, kind) else { return false };
+        let Some(slab) = Slab::at(&self.arena, page, kind) else { return false };
+        let Some(words) = slab.claim() else { return false };
         // The blocks are about to be written, by who gets them.
         self.arena.cow().open(page.chunk());
-        let maps = Maps::of(&self.arena, page, kind);
-        let first = self.arena.address(page) + words.start * 64 * maps.class.size as usize;
-        lane.active[kind].set(&maps, words, first);
+        let size = slab.maps.class.size as usize;
+        let first = self.arena.address(page) + words.start * 64 * size;
+        lane.active[kind].set(&slab.maps, words, first);
         true
     }
 
@@ -160,7 +162,7 @@ impl Heap {
     /// use, or those after which it is worth to be allocated from. Gives the list for it until
     /// then.
     fn note_frees(&self, page: PageIndex, kind: usize, used: u32) -> ListName {
-        let missing = slab::class_of_kind(kind).missing(used);
+        let missing = classes::class_of_kind(kind).missing(used);
         let (list, frees) =
             if missing == 0 { (ListName::Partial, used) } else { (ListName::Full, missing) };
         self.arena.tag(page).frees_left.store(frees, Relaxed);
@@ -169,14 +171,14 @@ impl Heap {
 
     /// Keeps a slab without a block in use for what comes next, or gives it up.
     fn spare(&self, local: &mut Local, page: PageIndex, kind: usize) {
-        let pages = slab::class_of_kind(kind).pages;
+        let pages = classes::class_of_kind(kind).pages;
         let is_only = local.lists.is_empty(ListName::Partial, kind);
         if is_only || local.spare_pages + pages <= SPARE_PAGES {
             local.spare_pages += pages;
             self.arena.note(page).spare.store(1, Relaxed);
             local.lists.push(&self.arena, ListName::Partial, page);
         } else {
-            slab::release(&self.arena, &mut self.lock().space, page);
+            Slab::release(&self.arena, &mut self.lock().space, page);
         }
     }
 
@@ -185,7 +187,7 @@ impl Heap {
         let note = self.arena.note(page);
         if note.spare.load(Relaxed) != 0 {
             note.spare.store(0, Relaxed);
-            local.spare_pages -= slab::class_of_kind(Tag::of(&self.arena, page).kind()).pages;
+            local.spare_pages -= classes::class_of_kind(Tag::of(&self.arena, page).kind()).pages;
         }
     }
 
@@ -193,13 +195,13 @@ impl Heap {
     fn slab_from_heap(&self, owner: u32, kind: usize) -> Option<PageIndex> {
         let mut shared = self.lock();
         self.drain_shared(&mut shared);
-        let (purpose, pages) = (slab::purpose_of_kind(kind), slab::class_of_kind(kind).pages);
+        let (purpose, pages) = (classes::purpose_of_kind(kind), classes::class_of_kind(kind).pages);
         if shared.lists.is_empty(ListName::Partial, kind) {
             self.make_room(&mut shared, purpose, pages, 1);
         }
         let page = match shared.lists.pop(&self.arena, ListName::Partial, kind) {
             Some(page) => page,
-            None => match slab::make(&self.arena, &mut shared.space, kind, owner) {
+            None => match Slab::make(&self.arena, &mut shared.space, kind, owner) {
                 Some(made) => return Some(made),
                 None => self.scrape(&mut shared.lists, kind)?,
             },

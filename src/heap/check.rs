@@ -6,7 +6,7 @@ use crate::base::sync::Ordering::Relaxed;
 use crate::base::{ChunkIndex, PAGES_PER_CHUNK, PageIndex};
 use crate::heap::Heap;
 use crate::heap::classes::{Class, TABLE};
-use crate::heap::slab;
+use crate::heap::{maps, slab};
 
 /// What is wrong with a heap's tables.
 #[derive(Debug, thiserror::Error)]
@@ -160,7 +160,7 @@ fn check_maps(slot: &Slot, page: PageIndex, class: &Class) -> Result<(), Damage>
     let live = slab::live_words(slot, page, class);
     let at_hand = slab::at_hand_words(slot, page, class);
     let wrong = |what, expected, found| Damage::Slab { page: page.0, what, expected, found };
-    let padding = slab::padding(class);
+    let padding = maps::padding(class);
     if let (Some(live), Some(at_hand)) = (live.last(), at_hand.last()) {
         let found = live.load(Relaxed) & padding;
         if found != padding {

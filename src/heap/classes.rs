@@ -1,7 +1,7 @@
 //! Size classes: multiples of 16 bytes up to 128, then eight steps to each doubling up to
 //! 32 KiB, so that a block is at most 12.5 % larger than what was asked for.
 
-use crate::arena::BLOCK_MIN;
+use crate::arena::{BLOCK_MIN, Purpose};
 use crate::base::PAGE_SIZE;
 
 /// The largest block of a slab in bytes; above it a block is a run of pages.
@@ -56,6 +56,21 @@ pub(super) fn block_at(offset: usize, reciprocal: u32, size: u32, blocks: u32) -
 }
 
 pub(super) static TABLE: [Class; CLASSES] = table();
+
+/// What a kind of slabs holds: `class << 1 | scoped`, as in a tag.
+#[inline]
+pub(super) fn kind_number(class: usize, scoped: bool) -> usize {
+    class << 1 | usize::from(scoped)
+}
+
+#[inline]
+pub(super) fn class_of_kind(kind: usize) -> &'static Class {
+    &TABLE[kind >> 1]
+}
+
+pub(super) fn purpose_of_kind(kind: usize) -> Purpose {
+    if kind & 1 == 1 { Purpose::Scoped } else { Purpose::Ambient }
+}
 
 /// Bytes of a block of that class.
 ///

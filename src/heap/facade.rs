@@ -9,8 +9,9 @@ use crate::base::{RipeLink, RipeList, linked};
 use crate::cow::Pass;
 use crate::heap::lane::{LANES_MAX, Lane, LaneTable};
 use crate::heap::lists::{KINDS, ListName, Lists, list_of};
+use crate::heap::maps::Maps;
 use crate::heap::pending::Pending;
-use crate::heap::slab::{self, Maps};
+use crate::heap::slab::Slab;
 use crate::heap::tag::Tag;
 use std::cell::UnsafeCell;
 use std::io;
@@ -133,7 +134,9 @@ impl Heap {
             lane.active[kind].clear();
             if let Some(page) = local.slab(kind) {
                 local.slabs[kind] = 0;
-                slab::unclaim(&self.arena, page, kind);
+                if let Some(slab) = Slab::at(&self.arena, page, kind) {
+                    slab.unclaim();
+                }
                 self.hand_over(shared, page);
             }
             for list in [ListName::Partial, ListName::Full] {
@@ -170,7 +173,7 @@ impl Heap {
         let maps = Maps::of(&self.arena, page, kind);
         let used = maps.merge();
         if used == 0 {
-            return slab::release(&self.arena, &mut shared.space, page);
+            return Slab::release(&self.arena, &mut shared.space, page);
         }
         // What lies in a boot cell is to die out: no new blocks are put there.
         let serves = maps.class.missing(used) == 0 && shared.space.serves(&self.arena, page);
@@ -245,7 +248,9 @@ impl Heap {
                     continue;
                 }
                 self.for_slabs(chunk, |page, _| {
-                    slab::settle(&self.arena, page, Tag::of(&self.arena, page).kind());
+                    if let Some(slab) = Slab::tagged(&self.arena, page) {
+                        slab.settle();
+                    }
                 });
             }
         }

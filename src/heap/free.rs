@@ -4,9 +4,10 @@
 use crate::base::PageIndex;
 use crate::heap::Heap;
 use crate::heap::allocate::Located;
+use crate::heap::classes::class_of_kind;
 use crate::heap::facade::Shared;
 use crate::heap::lane::{Lane, Local};
-use crate::heap::slab::{Maps, class_of_kind};
+use crate::heap::maps::Maps;
 use crate::heap::tag::Tag;
 
 /// Why an address cannot be freed.

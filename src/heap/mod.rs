@@ -25,6 +25,7 @@ mod facade;
 mod free;
 mod lane;
 mod lists;
+mod maps;
 mod pending;
 mod resize;
 mod roots;

@@ -3,8 +3,8 @@
 use crate::arena::{Arena, ChunkKind, PageTag, Purpose};
 use crate::base::sync::Ordering::Relaxed;
 use crate::base::{CHUNK_SIZE, ChunkIndex, PAGE_SIZE, PAGES_PER_CHUNK, PageIndex};
-use crate::heap::slab::Maps;
-use crate::heap::{Heap, slab};
+use crate::heap::maps::Maps;
+use crate::heap::{Heap, classes};
 
 /// What a heap holds at one moment. Sizes are in bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -66,9 +66,9 @@ impl Heap {
             _ => return,
         }
         self.for_slabs(chunk, |page, class| {
-            let kind = slab::kind_number(usize::from(class), false);
+            let kind = classes::kind_number(usize::from(class), false);
             let blocks = Maps::of(&self.arena, page, kind).count();
-            let size = u64::from(slab::class_of_kind(kind).size);
+            let size = u64::from(classes::class_of_kind(kind).size);
             stats.add(purpose, blocks, u64::from(blocks) * size);
         });
         for place in 0..PAGES_PER_CHUNK {

@@ -12,7 +12,7 @@
 use crate::arena::Arena;
 use crate::base::PageIndex;
 use crate::base::sync::Ordering::Relaxed;
-use crate::heap::slab::class_of_kind;
+use crate::heap::classes::class_of_kind;
 
 /// A page's tag.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -6,9 +6,9 @@ use crate::base::{CellIndex, ChunkIndex, PageIndex};
 use crate::heap::check::Damage;
 use crate::heap::facade::Shared;
 use crate::heap::lists::{KINDS, ListName, list_of};
-use crate::heap::slab::Maps;
+use crate::heap::slab::Slab;
 use crate::heap::tag::Tag;
-use crate::heap::{Heap, slab};
+use crate::heap::{Heap, classes};
 
 impl Heap {
     /// Checks the whole heap. Exact only while no other thread is inside the heap.
@@ -61,18 +61,15 @@ impl Heap {
         if tag.kind() >> 1 != usize::from(class) {
             return wrong("its tag has another class", class.into(), tag.0.into());
         }
-        for back in 0..slab::class_of_kind(tag.kind()).pages {
+        for back in 0..classes::class_of_kind(tag.kind()).pages {
             let found = Tag::of(&self.arena, PageIndex(page.0 + back));
             if found.0 != tag.0 | back {
                 return wrong("the tag of one of its pages", (tag.0 | back).into(), found.0.into());
             }
         }
-        let Some(slot) = self.arena.slot(page.chunk()) else { return Ok(()) };
-        let maps = Maps::of(&self.arena, page, tag.kind());
-        let live = slab::live_words(slot, page, maps.class);
-        let at_hand = slab::at_hand_words(slot, page, maps.class);
-        let claimed = slab::claimed(self.arena.note(page));
-        for (word, (live, at_hand)) in live.iter().zip(at_hand).enumerate() {
+        let Some(slab) = Slab::tagged(&self.arena, page) else { return Ok(()) };
+        let (maps, claimed) = (&slab.maps, slab.claimed());
+        for (word, (live, at_hand)) in slab.live().iter().zip(slab.at_hand()).enumerate() {
             // In this order: what is freed meanwhile may only seem to be taken.
             let remote = maps.remote(word).load(Acquire);
             let taken = maps.taken(word).load(Relaxed);
