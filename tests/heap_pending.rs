@@ -20,12 +20,17 @@ const CELLS: u32 = 4;
 /// A heap of some cells, each byte of a block telling its number; every seventh block is free.
 /// Its directory, its base, its blocks.
 fn saved() -> (tempfile::TempDir, usize, Vec<(usize, usize)>) {
+    saved_of(&SIZES)
+}
+
+/// The same with blocks of these sizes, in turn.
+fn saved_of(sizes: &[usize]) -> (tempfile::TempDir, usize, Vec<(usize, usize)>) {
     let heap = heap_at(own_base());
     let lane = heap.attach().unwrap();
     let (mut blocks, mut free_ones) = (Vec::new(), Vec::new());
     let mut bytes = 0;
     for number in 0.. {
-        let size = SIZES[number % SIZES.len()];
+        let size = sizes[number % sizes.len()];
         let block = take(&heap, lane, size, 8);
         bytes += size;
         if number % 49 == 48 || number % 7 == 2 {
@@ -151,6 +156,32 @@ fn threads_may_all_want_them_at_once() {
 
 /// Words of a pending cell's tables, set to wrong values: found when the cell is entered, or
 /// harmless.
+/// What asks without a lock whether a block is in use hears so as soon as its cell is live.
+#[test]
+fn a_block_in_use_is_so_while_its_cell_is_entered() {
+    // Slabs all over.
+    let (folder, base, blocks) = saved_of(&[700]);
+    let cell_of = |address: usize| CellIndex(u32::try_from((address - base) / CELL_SIZE).unwrap());
+    for _ in 0..20 {
+        let heap = restore_as(&folder, base, true, |_| {}).unwrap();
+        for cell in pending(&heap).into_iter().rev().map(CellIndex) {
+            // The last one of the cell: its maps are built last.
+            let here = blocks.iter().filter(|&&(address, _)| cell_of(address) == cell);
+            let Some(&(block, _)) = here.max() else { continue };
+            thread::scope(|scope| {
+                let asked = scope.spawn(|| {
+                    while heap.arena().is_pending(cell) {
+                        std::hint::spin_loop();
+                    }
+                    heap.is_live_block(block)
+                });
+                assert!(heap.enter_next().unwrap());
+                assert!(asked.join().unwrap(), "it is in use");
+            });
+        }
+    }
+}
+
 #[test]
 fn damage_is_found_before_it_is_believed() {
     let (folder, base, _) = saved();

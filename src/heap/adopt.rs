@@ -4,8 +4,9 @@
 #![allow(unsafe_code, reason = "relies on the caller for the memory of the cells")]
 
 use crate::arena::{Adoption, Arena, ChunkKind, Purpose};
+use crate::base::sync::Ordering::Relaxed;
 use crate::base::{CHUNKS_PER_CELL, CellIndex, ChunkIndex};
-use crate::heap::check::Damage;
+use crate::heap::check::{Damage, for_slabs};
 use crate::heap::facade::Shared;
 use crate::heap::slab::Slab;
 use crate::heap::{Heap, classes};
@@ -172,16 +173,19 @@ impl Heap {
         Arena::data_chunks(cell).try_for_each(|chunk| self.check_chunk(chunk))
     }
 
-    /// Builds the maps outside the arena of the slabs of a checked cell, which is live by now.
+    /// Builds the maps outside the arena of the slabs of a checked cell, which may be pending.
     pub(super) fn build_maps(&self, cell: CellIndex) {
         for chunk in Arena::data_chunks(cell) {
-            let scoped = self.arena.purpose(chunk) == Some(Purpose::Scoped);
-            self.for_slabs(chunk, |page, class| {
-                let kind = classes::kind_number(usize::from(class), scoped);
-                if let Some(slab) = Slab::at(&self.arena, page, kind) {
-                    slab.enter(kind);
-                }
-            });
+            let Some(slot) = self.arena.slot_unchecked(chunk) else { continue };
+            let scoped = slot.entry.purpose.load(Relaxed) == Purpose::Scoped as u32;
+            for_slabs(
+                chunk,
+                || Some(slot),
+                |page, class| {
+                    let kind = classes::kind_number(usize::from(class), scoped);
+                    Slab::with(&self.arena, slot, page, kind).enter(kind);
+                },
+            );
         }
     }
 

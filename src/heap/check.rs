@@ -91,23 +91,30 @@ impl Heap {
     }
 
     /// Calls `visit` for the first page and class of each slab of a checked chunk.
-    pub(super) fn for_slabs(&self, chunk: ChunkIndex, mut visit: impl FnMut(PageIndex, u8)) {
-        let mut place = 0;
-        while place < PAGES_PER_CHUNK {
-            // The visit may give the slab up, and with it the chunk and its cell.
-            let paged = self.arena.kind(chunk) == Some(ChunkKind::Paged);
-            let Some(slot) = self.arena.slot(chunk).filter(|_| paged) else { return };
-            place += match entry(slot, place) {
-                Some(PageEntry { tag: PageTag::Slab, class, back: 0 }) => {
-                    visit(PageIndex(chunk.first_page().0 + place), class);
-                    TABLE.get(usize::from(class)).map_or(1, |class| class.pages)
-                }
-                Some(PageEntry { tag: PageTag::RunHead, back: pages, .. }) => {
-                    u32::from(pages).max(1)
-                }
-                _ => 1,
-            };
-        }
+    pub(super) fn for_slabs(&self, chunk: ChunkIndex, visit: impl FnMut(PageIndex, u8)) {
+        for_slabs(chunk, || self.arena.slot(chunk), visit);
+    }
+}
+
+/// The same, of the chunk whose slot `slot_now` gives as long as there is one: the visit may give
+/// the slab up, and with it the chunk and its cell.
+pub(super) fn for_slabs<'a>(
+    chunk: ChunkIndex,
+    slot_now: impl Fn() -> Option<&'a Slot>,
+    mut visit: impl FnMut(PageIndex, u8),
+) {
+    let is_paged = |slot: &&Slot| slot.entry.kind.load(Relaxed) == ChunkKind::Paged as u32;
+    let mut place = 0;
+    while place < PAGES_PER_CHUNK {
+        let Some(slot) = slot_now().filter(is_paged) else { return };
+        place += match entry(slot, place) {
+            Some(PageEntry { tag: PageTag::Slab, class, back: 0 }) => {
+                visit(PageIndex(chunk.first_page().0 + place), class);
+                TABLE.get(usize::from(class)).map_or(1, |class| class.pages)
+            }
+            Some(PageEntry { tag: PageTag::RunHead, back: pages, .. }) => u32::from(pages).max(1),
+            _ => 1,
+        };
     }
 }
 

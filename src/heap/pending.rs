@@ -132,8 +132,9 @@ impl Heap {
     pub(super) fn make_live(&self, cell: CellIndex) -> Result<(), Damage> {
         self.arena.check_pending(cell)?;
         self.check_chunks(cell)?;
-        self.arena.enter_pending(cell);
+        // Before the cell is live: who looks whether a block of it is in use takes no lock.
         self.build_maps(cell);
+        self.arena.enter_pending(cell);
         Ok(())
     }
 }

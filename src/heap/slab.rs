@@ -40,8 +40,12 @@ pub(super) struct Slab<'a> {
 impl<'a> Slab<'a> {
     /// The one of that kind that begins with that page. `None`: its cell has no tables.
     pub(super) fn at(arena: &'a Arena, page: PageIndex, kind: usize) -> Option<Self> {
-        let (slot, note) = (arena.slot(page.chunk())?, arena.note(page));
-        Some(Self { arena, slot, note, page, maps: Maps::of(arena, page, kind) })
+        Some(Self::with(arena, arena.slot(page.chunk())?, page, kind))
+    }
+
+    /// The same with its chunk's slot.
+    pub(super) fn with(arena: &'a Arena, slot: &'a Slot, page: PageIndex, kind: usize) -> Self {
+        Self { arena, slot, note: arena.note(page), page, maps: Maps::of(arena, page, kind) }
     }
 
     /// The same of the kind that its tag tells.

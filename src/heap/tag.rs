@@ -11,7 +11,7 @@
 
 use crate::arena::Arena;
 use crate::base::PageIndex;
-use crate::base::sync::Ordering::Relaxed;
+use crate::base::sync::Ordering::{Acquire, Relaxed, Release};
 use crate::heap::classes::class_of_kind;
 
 /// A page's tag.
@@ -24,10 +24,11 @@ impl Tag {
         Self(u32::try_from(kind).unwrap_or(0) << 8 | lane << 16)
     }
 
-    /// Of a page, which may be any of the arena's.
+    /// Of a page, which may be any of the arena's. Who sees it sees the maps as they were when it
+    /// was written: another thread may have entered the block's cell.
     #[inline]
     pub(super) fn of(arena: &Arena, page: PageIndex) -> Self {
-        Self(arena.tag(page).tag.load(Relaxed))
+        Self(arena.tag(page).tag.load(Acquire))
     }
 
     /// Pages back to the slab's first.
@@ -60,7 +61,7 @@ impl Tag {
             let entry = arena.tag(PageIndex(first.0 + back));
             entry.reciprocal.store(class.reciprocal, Relaxed);
             entry.shape.store(class.size | class.blocks << 16, Relaxed);
-            entry.tag.store(self.0 | back, Relaxed);
+            entry.tag.store(self.0 | back, Release);
         }
     }
 
