@@ -1,12 +1,14 @@
-//! Tracked memory on the very last page of the arena, whose number is the last one there is.
+//! Tracked memory in the very last cell of the arena: its last page has the last number that there
+//! is, and its end none.
 
 mod support;
 
 use std::path::Path;
+use std::thread;
 use stillheap::base::PageIndex;
 use stillheap::image::{Chain, Manifest};
 use stillheap::os::DiskDir;
-use stillheap::{Options, ProcessHeap, Root, Rows};
+use stillheap::{Durable, Options, ProcessHeap, Root, Rows, Tracked};
 
 /// With this seed the first cell for tracked memory is the arena's last one.
 #[global_allocator]
@@ -59,9 +61,44 @@ fn writes_to_the_last_page_are_saved() {
     assert_eq!(page[..4], 2_u32.to_le_bytes());
 }
 
+/// So many that they fill a chunk.
+const POINTERS: usize = (2 << 20) / 8;
+
+#[derive(Default, Durable)]
+struct Large(Vec<Tracked<[Option<Box<u64>>; POINTERS]>>);
+
+fn trace(dir: &Path) {
+    let dir = dir.to_owned();
+    // The value is made on the stack.
+    let thread = thread::Builder::new().stack_size(64 << 20).spawn(move || {
+        let large = Tracked::new([const { None }; POINTERS]);
+        let start = (&raw const *large).addr() - ProcessHeap::DEFAULT_BASE;
+        assert_eq!(start.next_multiple_of(CELL), ARENA, "the test needs another seed");
+        let heap = HEAP.open(&dir, Options::new()).expect("a heap");
+        let root: Root<Large> = heap.root("large").expect("a root");
+        root.write(|Large(large_values)| {
+            large_values.push(large);
+            let mut boxes = large_values[0].write();
+            (0..10_000).for_each(|n| boxes[n] = Some(Box::new(n as u64)));
+        });
+        let leaks = heap.leaks().expect("a look");
+        assert!(leaks.lost.scoped.blocks < 5, "{leaks}");
+    });
+    thread.expect("a thread").join().expect("no panic");
+    support::die();
+}
+
+fn what_the_last_cell_leads_to_is_found() {
+    let folder = tempfile::tempdir().expect("a folder");
+    support::run_until_killed("trace", &folder.path().join("heap"));
+}
+
 fn main() {
-    if support::plays(&[("fill", fill)]) {
+    if support::plays(&[("fill", fill), ("trace", trace)]) {
         return;
     }
-    support::run_all(&[("writes_to_the_last_page_are_saved", writes_to_the_last_page_are_saved)]);
+    support::run_all(&[
+        ("writes_to_the_last_page_are_saved", writes_to_the_last_page_are_saved),
+        ("what_the_last_cell_leads_to_is_found", what_the_last_cell_leads_to_is_found),
+    ]);
 }

@@ -47,7 +47,7 @@ impl Blocks {
         }
         self.places[start..end].fill(u32::try_from(self.cells.len()).unwrap_or(0));
         self.chunks.push(ChunkBlocks::None);
-        let end = CellIndex(cell.0 + span).first_page();
+        let end = u64::from(cell.0 + span) * u64::from(PAGES_PER_CELL);
         for place in 1..CHUNKS_PER_CELL {
             let chunk = self.read_chunk(source, cell, place, end)?;
             self.chunks.push(chunk);
@@ -61,7 +61,7 @@ impl Blocks {
         source: &mut S,
         cell: CellIndex,
         place: u32,
-        end: PageIndex,
+        end: u64,
     ) -> Result<ChunkBlocks, S::Error> {
         let table = source.copy(first_table_page(cell, place))?;
         let Ok(entry) = FrozenEntry::decode(&table) else { return Ok(ChunkBlocks::None) };
@@ -78,8 +78,11 @@ impl Blocks {
             ChunkKind::LargeBody => ChunkBlocks::Body(entry.offset),
             ChunkKind::LargeHead => {
                 let chunk = ChunkIndex(cell.first_chunk().0 + place).first_page();
-                let first = PageIndex(chunk.0.saturating_add(entry.offset).min(end.0));
-                let pages = entry.run_pages.min(end.0 - first.0);
+                let first = PageIndex(chunk.0.saturating_add(entry.offset));
+                // The end of the arena's last cell is no page's number.
+                let room = end.saturating_sub(u64::from(first.0));
+                let pages = u64::from(entry.run_pages).min(room);
+                let pages = u32::try_from(pages).unwrap_or(0);
                 self.groups.push(Group { left: 1, reached: 0 });
                 ChunkBlocks::Large { purpose, first, pages, group: first_group }
             }
