@@ -327,3 +327,18 @@ fn undeclared_writes_are_noticed_when_they_are_looked_for() {
     assert_eq!(engine.on_write_fault(0x1000), Fault::Foreign);
     assert_eq!(engine.on_write_fault(arena.addresses().end), Fault::Foreign);
 }
+
+#[test]
+fn cells_are_not_forgotten_while_they_have_to_be_saved() {
+    let (arena, mut space) = arena();
+    let engine = arena.cow();
+    let cell = block(&arena, &mut space, Purpose::Scoped, 40).chunk().cell();
+    let is_known = |window: &Window<'_>| window.frozen_cells().iter().any(|known| known.0 == cell);
+    let window = freeze(engine);
+    assert!(!engine.remove_cells(cell, 2), "its tables are to be saved");
+    assert!(is_known(&window));
+    drop(window);
+    end_epoch(engine, true);
+    assert!(engine.remove_cells(cell, 2));
+    assert!(!is_known(&freeze(engine)));
+}

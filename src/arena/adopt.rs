@@ -241,6 +241,8 @@ impl Arena {
                 self.side.roomy(purpose).clear(chunk.0);
             }
         }
+        let is_forgotten = self.cow().remove_cells(cell, count);
+        debug_assert!(is_forgotten, "no window is open while an image is taken in");
         self.abandon_cells(cell, count);
     }
 

@@ -54,9 +54,14 @@ impl Space {
         if cell.0 == 0 { Ok(()) } else { Err(io::ErrorKind::AlreadyExists.into()) }
     }
 
-    /// Gives up a cell (or the span that it heads) with all that lies in it.
+    /// Gives up a cell (or the span that it heads) with all that lies in it, at the end of the
+    /// window if it has still to be saved.
     pub(super) fn release_cells(&mut self, arena: &Arena, head: CellIndex) {
         let count = arena.span_cells(head);
+        if !arena.cow().remove_cells(head, count) {
+            arena.side.deferred().set(head.first_chunk().0);
+            return;
+        }
         for chunk in Arena::data_chunks(head) {
             arena.side.free_chunks().clear(chunk.0);
         }
@@ -128,11 +133,10 @@ impl Arena {
         self.set_cell_state(first, if count == 1 { PLAIN } else { HEAD });
     }
 
-    /// Turns live cells back into bare address space. The side table's free-chunk bits are
-    /// the caller's to clear.
+    /// Turns live cells, which the engine has forgotten, back into bare address space. The side
+    /// table's free-chunk bits are the caller's to clear.
     pub(super) fn abandon_cells(&self, first: CellIndex, count: u32) {
         let (start, len) = (self.base() + first.offset(), count as usize * CELL_SIZE);
-        self.cow().remove_cells(first, count);
         // SAFETY: the cells' blocks have all been freed, so nothing refers to their contents.
         let taken = unsafe { map::decommit(start, len) }
             // SAFETY: as above, and a heap without a block in a cell does not look at its tables.

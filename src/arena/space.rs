@@ -155,7 +155,7 @@ impl Space {
             if let Some(slot) = arena.slot_for_write(head) {
                 slot.entry.kind.store(ChunkKind::Free as u32, Relaxed);
             }
-            self.release_unless_kept(arena, cell);
+            self.release_cells(arena, cell);
             return;
         }
         for chunk in head.0..head.0 + pages / PAGES_PER_CHUNK {
@@ -238,17 +238,7 @@ impl Space {
         let (free, stale) = (arena.side.free_chunks(), arena.side.stale());
         let is_unused = |chunk: ChunkIndex| free.get(chunk.0) && !stale.get(chunk.0);
         if !first && Arena::data_chunks(cell).all(is_unused) {
-            self.release_unless_kept(arena, cell);
-        }
-    }
-
-    /// Gives up a cell or span, at the end of the window if it has still to be saved.
-    fn release_unless_kept(&mut self, arena: &Arena, head: CellIndex) {
-        let tables = head.first_chunk();
-        if arena.cow().must_keep(tables) {
-            arena.side.deferred().set(tables.0);
-        } else {
-            self.release_cells(arena, head);
+            self.release_cells(arena, cell);
         }
     }
 

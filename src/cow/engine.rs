@@ -9,8 +9,8 @@
 use crate::base::sync::Ordering::{Acquire, Relaxed, SeqCst};
 use crate::base::sync::{AtomicBool, AtomicU32, AtomicU64, fence};
 use crate::base::{
-    CELL_SIZE, CHUNK_SIZE, CHUNKS_PER_CELL, CellIndex, ChunkIndex, PAGE_SIZE, PAGES_PER_CELL,
-    PAGES_PER_CHUNK, PageIndex, SLOT_PAGES,
+    CELL_SIZE, CHUNK_SIZE, CHUNKS_PER_CELL, ChunkIndex, PAGE_SIZE, PAGES_PER_CELL, PAGES_PER_CHUNK,
+    PageIndex, SLOT_PAGES,
 };
 use crate::cow::bell::Bell;
 use crate::cow::cells::{CellKind, Cells};
@@ -21,7 +21,7 @@ use crate::cow::latch::{Inside, Latch};
 use crate::cow::pages::{self, PageLedger};
 use crate::cow::promote::Promotion;
 use crate::cow::stage::{Stage, Unit};
-use crate::os::map::{self, ForkMark};
+use crate::os::map::ForkMark;
 use crate::os::{self, ErrnoKept, SignalsBlocked};
 use std::io;
 
@@ -92,112 +92,6 @@ impl Engine {
             saver: AtomicU32::new(0),
             process: ForkMark::new()?,
         })
-    }
-
-    /// Gives memory to what the engine keeps for `count` cells, before they are made known.
-    ///
-    /// # Errors
-    /// What the system says.
-    pub fn commit_cells(&self, first: CellIndex, count: u32, kind: CellKind) -> io::Result<()> {
-        (first.0..first.0 + count).map(CellIndex).try_for_each(|cell| {
-            self.tables.commit_cell(cell)?;
-            match kind {
-                CellKind::Tracked => self.tracked.commit_cell(cell),
-                CellKind::Guarded => Ok(()),
-            }
-        })
-    }
-
-    /// Makes cells known whose memory is new and writable. One thread at a time.
-    pub fn add_cells(&self, first: CellIndex, count: u32, kind: CellKind) {
-        let _inside = self.enter_latch();
-        let now = self.clock.now();
-        for cell in (first.0..first.0 + count).map(CellIndex) {
-            let note = self.cells.note(cell);
-            note.words.iter().for_each(|word| word.store(now, Relaxed));
-            note.heat.iter().for_each(|heat| heat.store(0, Relaxed));
-            note.dirty.iter().for_each(|dirty| dirty.store(0, Relaxed));
-            note.file.store(0, Relaxed);
-            note.in_place.store(0, Relaxed);
-            note.open.store(u32::MAX, Relaxed);
-            note.pinned.store(0, Relaxed);
-            note.added.store(self.clock.epoch(), Relaxed);
-            self.cells.known(kind).set(cell.0);
-        }
-    }
-
-    /// Makes cells known that hold what an image has. Guarded ones are write-protected; if they
-    /// are mappings of its file, they become anonymous chunk by chunk as they are written to.
-    pub fn add_restored_cells(
-        &self,
-        first: CellIndex,
-        count: u32,
-        kind: CellKind,
-        file_backed: bool,
-    ) {
-        self.add_cells(first, count, kind);
-        for cell in (first.0..first.0 + count).map(CellIndex) {
-            let note = self.cells.note(cell);
-            note.words.iter().for_each(|word| word.store(0, Relaxed));
-            note.file.store(if file_backed { u32::MAX } else { 0 }, Relaxed);
-            // Its tables are as the image has them.
-            note.added.store(u64::MAX, Relaxed);
-            note.open.store(if kind == CellKind::Guarded { 0 } else { u32::MAX }, Relaxed);
-        }
-    }
-
-    /// Forgets cells. One thread at a time.
-    pub fn remove_cells(&self, first: CellIndex, count: u32) {
-        let _inside = self.enter_latch();
-        for cell in first.0..first.0 + count {
-            self.cells.known(CellKind::Guarded).clear(cell);
-            self.cells.known(CellKind::Tracked).clear(cell);
-        }
-    }
-
-    /// A free chunk is being given out: its contents are of no interest, and it can be written.
-    pub fn hand_out(&self, chunk: ChunkIndex) {
-        let note = self.cells.note(chunk.cell());
-        note.heat[chunk.within_cell() as usize].store(0, Relaxed);
-        self.cells.word(chunk).store(self.clock.now(), Relaxed);
-        if self.cells.known(CellKind::Guarded).get(chunk.cell().0) {
-            self.open(chunk);
-            self.note_dirty_chunk(chunk, self.clock.epoch());
-        }
-    }
-
-    /// Whether the contents of a chunk (or, for a cell's first chunk, of its tables) may still
-    /// have to be saved, so that its memory must not be given back before the window's end.
-    #[must_use]
-    pub fn must_keep(&self, chunk: ChunkIndex) -> bool {
-        let now = self.clock.now();
-        self.clock.is_window_open(now) && self.cells.word(chunk).load(Relaxed) != now
-    }
-
-    /// Whether a chunk is still a private mapping of an image.
-    #[must_use]
-    pub fn is_file_backed(&self, chunk: ChunkIndex) -> bool {
-        super::cells::is_set(&self.cells.note(chunk.cell()).file, chunk)
-    }
-
-    /// Gives a free chunk fresh anonymous memory, writable, in place of an image's.
-    ///
-    /// # Errors
-    /// What the system says.
-    ///
-    /// # Safety
-    /// The chunk is a known cell's, and nothing refers to its contents.
-    pub unsafe fn renew(&self, chunk: ChunkIndex) -> io::Result<()> {
-        // Nobody protects the chunk between the two steps.
-        let _blocked = SignalsBlocked::new();
-        let _inside = self.enter_latch();
-        // SAFETY: says the caller.
-        unsafe { map::renew(self.chunk_address(chunk), CHUNK_SIZE)? };
-        let note = self.cells.note(chunk.cell());
-        let bit = super::cells::bit(chunk);
-        note.file.fetch_and(!bit, Relaxed);
-        note.open.fetch_or(bit, Relaxed);
-        Ok(())
     }
 
     /// To be called before the first write to a page of tables in an allocator call, a scope, or

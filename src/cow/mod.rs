@@ -36,6 +36,7 @@ mod gate;
 mod gate_wait;
 #[cfg(not(loom))]
 mod guard;
+mod known;
 mod latch;
 #[cfg(not(loom))]
 mod pages;
