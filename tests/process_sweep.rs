@@ -191,6 +191,9 @@ fn an_image_stays_as_large_as_it_is() {
     assert!(thorough * 10 > rounds * 7, "{thorough} of {rounds}");
     let early = sizes[5..10].iter().copied().reduce(max).expect("sizes");
     let late = sizes[rounds - 5..].iter().copied().reduce(max).expect("sizes");
+    for (round, sizes) in (1..).zip(&sizes).filter(|(round, _)| round % 100 == 0) {
+        println!("{round} rounds: file bytes, bytes in use, cells {sizes:?}");
+    }
     println!("file bytes, bytes in use, cells: rounds 5 to 9 {early:?}, the last five {late:?}");
     for (early, late) in early.iter().zip(late) {
         // One run's garbage more, in each of two files, is kept by such a word for good.

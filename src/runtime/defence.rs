@@ -8,16 +8,15 @@ use crate::heap::{BadFree, SMALL_MAX};
 use crate::os;
 use crate::os::map::{self, Reservation};
 use crate::runtime::ProcessHeap;
-use crate::runtime::passing::free_now;
+use crate::runtime::passing::{behind_gate, refuse};
 use crate::runtime::process::Process;
+use crate::trace::QUARANTINED as POISON;
 use std::io;
 use std::ptr;
 use std::slice;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 
-/// What is in a quarantined block: taken for addresses, such that the processor refuses.
-const POISON: u8 = 0xdf;
 /// Blocks of up to so many bytes are quarantined; larger ones go back to the system soon anyway.
 const QUARANTINED_MAX: usize = SMALL_MAX;
 /// Blocks that can be in quarantine.
@@ -73,17 +72,18 @@ impl Defence {
         };
         // SAFETY: a block of that length, which is the caller's.
         let block =
-            unsafe { slice::from_raw_parts_mut(ptr::with_exposed_provenance_mut(address), len) };
-        // Only what looks as if it were there already is looked for.
-        if block[..8] == [POISON; 8] && quarantine.has(address) {
+            unsafe { slice::from_raw_parts(ptr::with_exposed_provenance::<u8>(address), len) };
+        // Only what looks as if it were there already is looked for; it may have been written to.
+        let is_left = block.starts_with(&[POISON; 8]) || block.ends_with(&[POISON; 8]);
+        if is_left && quarantine.has(address) {
             return Err(BadFree::Free);
         }
-        block.fill(POISON);
-        match quarantine.exchange(address) {
+        behind_gate(process, |_| overwrite(process, address, len, POISON));
+        if let Some(oldest) = quarantine.exchange(address) {
             // SAFETY: it has been in quarantine, so nothing refers to it.
-            Some(oldest) => unsafe { self.release(process, oldest) },
-            None => Ok(()),
+            unsafe { self.release(process, oldest) };
         }
+        Ok(())
     }
 
     /// Frees all that is in quarantine.
@@ -93,25 +93,30 @@ impl Defence {
             let address = place.swap(0, AcqRel);
             if address != 0 {
                 // SAFETY: it has been in quarantine, so nothing refers to it.
-                let _ = unsafe { self.release(process, address) };
+                unsafe { self.release(process, address) };
             }
         }
     }
 
-    /// Frees a block that was in quarantine, if it is as it was left.
+    /// Frees a block that was in quarantine, if it is as it was left: else ends the process.
     ///
     /// # Safety
     /// Nothing refers to the block.
-    unsafe fn release(&self, process: &'static Process, address: usize) -> Result<(), BadFree> {
-        let len = process.heap.usable_size(address)?;
-        // SAFETY: a block of that length, which is nobody's.
-        let block =
-            unsafe { slice::from_raw_parts(ptr::with_exposed_provenance::<u8>(address), len) };
-        if let Some(place) = block.iter().position(|&byte| byte != POISON) {
-            tell(address, place);
+    unsafe fn release(&self, process: &'static Process, address: usize) {
+        let free = || {
+            let len = process.heap.usable_size(address)?;
+            // SAFETY: a block of that length, which is nobody's.
+            let block =
+                unsafe { slice::from_raw_parts(ptr::with_exposed_provenance::<u8>(address), len) };
+            if let Some(place) = block.iter().position(|&byte| byte != POISON) {
+                tell(address, place);
+            }
+            // SAFETY: passed on from the caller.
+            unsafe { self.end(process, address, len) }
+        };
+        if let Err(error) = free() {
+            refuse(error, address);
         }
-        // SAFETY: passed on from the caller.
-        unsafe { self.end(process, address, len) }
     }
 
     /// Frees a block for good.
@@ -124,20 +129,26 @@ impl Defence {
         address: usize,
         len: usize,
     ) -> Result<(), BadFree> {
-        // SAFETY: behind the gate, so that no snapshot falls between what is announced and the
-        // write; the rest says the caller.
-        unsafe {
-            free_now(process, address, || {
-                if self.zeroes {
-                    clear(process, address, len);
-                }
-            })
+        let freed = behind_gate(process, |lane| {
+            self.erase(process, address, len);
+            // SAFETY: the lane is this thread's; the rest says the caller.
+            unsafe { process.heap.free(lane, address) }
+        });
+        freed.unwrap_or(Ok(()))
+    }
+
+    /// Clears so many bytes that are nobody's any more, if that is asked for. The caller is behind
+    /// the gate.
+    pub(super) fn erase(&self, process: &Process, address: usize, len: usize) {
+        if self.zeroes {
+            overwrite(process, address, len, 0);
         }
     }
 }
 
-/// Clears a block. The caller is behind the gate, and the block is nobody's.
-fn clear(process: &Process, address: usize, len: usize) {
+/// Fills bytes that are nobody's any more. The caller is behind the gate, so that no snapshot falls
+/// between what is announced and the write.
+fn overwrite(process: &Process, address: usize, len: usize, byte: u8) {
     let arena = process.heap.arena();
     let Some(first) = arena.page_of(address) else { return };
     if arena.purpose(first.chunk()) == Some(Purpose::Tracked) {
@@ -146,8 +157,8 @@ fn clear(process: &Process, address: usize, len: usize) {
         }
     }
     let block: *mut u8 = ptr::with_exposed_provenance_mut(address);
-    // SAFETY: a block of that length, which is nobody's any more.
-    unsafe { block.write_bytes(0, len) };
+    // SAFETY: bytes of a block, which are nobody's any more.
+    unsafe { block.write_bytes(byte, len) };
 }
 
 #[cold]

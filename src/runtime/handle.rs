@@ -167,7 +167,7 @@ impl Heap {
         self.shut()
     }
 
-    /// What is in quarantine would be saved, and found to be lost.
+    /// What is in quarantine would be saved.
     pub(super) fn empty_quarantine(&self) {
         if let Some(defence) = &self.process.defence {
             defence.empty(self.process);

@@ -6,6 +6,7 @@ use crate::os::DiskFile;
 use crate::runtime::scope::transient;
 use crate::runtime::{Heap, SnapshotError, StoreFailure};
 use crate::trace::{ChainSource, Targets, Trace};
+use std::sync::atomic::Ordering::AcqRel;
 
 /// A trace of an open heap's newest snapshot.
 pub(crate) type OwnTrace<'a> = Trace<ChainSource<'a, DiskFile>>;
@@ -43,8 +44,10 @@ impl Heap {
         &self,
         look: impl FnOnce(&mut OwnTrace<'_>, u64, &Targets) -> Result<R, SegmentError>,
     ) -> Result<R, LookError> {
-        self.empty_quarantine();
-        let (still, arena) = (self.snapshot()?, self.arena_addresses());
+        self.process.looks.fetch_add(1, AcqRel);
+        let still = self.snapshot();
+        self.process.looks.fetch_sub(1, AcqRel);
+        let (still, arena) = (still?, self.arena_addresses());
         let map = || {
             Targets::of_process(&arena).map_err(|error| StoreFailure::new(Unread::Mappings(error)))
         };

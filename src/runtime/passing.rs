@@ -72,24 +72,11 @@ pub(super) unsafe fn try_free(process: &'static Process, address: usize) -> Resu
     })
 }
 
-/// The same without defences, after something else that is to be done behind the gate.
-///
-/// # Safety
-/// Nothing refers to the block any more.
-pub(super) unsafe fn free_now(
-    process: &'static Process,
-    address: usize,
-    first: impl Fn(),
-) -> Result<(), BadFree> {
+/// Calls that with the thread's lane, behind the gate. `None`: there is no lane left.
+pub(super) fn behind_gate<R>(process: &'static Process, call: impl Fn(&Lane) -> R) -> Option<R> {
     thread::with(|state| {
-        let call = |lane: &Lane| {
-            passing(process, lane, state.is_scoped(), || {
-                first();
-                // SAFETY: the lane is this thread's; the rest says the caller.
-                unsafe { process.heap.free(lane, address) }
-            })
-        };
-        state.with_lane(process, call).unwrap_or(Ok(()))
+        let pass = |lane: &Lane| passing(process, lane, state.is_scoped(), || call(lane));
+        state.with_lane(process, pass)
     })
 }
 
@@ -133,8 +120,14 @@ unsafe fn resize_defended(
     layout: Layout,
     new_size: usize,
 ) -> Result<Option<NonNull<u8>>, BadFree> {
-    let room = process.heap.usable_size(block.addr().get())?;
+    let (address, old_size) = (block.addr().get(), layout.size());
+    let room = process.heap.usable_size(address)?;
     if new_size <= room && new_size > room / 2 {
+        if let Some(defence) = process.defence.as_ref().filter(|_| new_size < old_size) {
+            behind_gate(process, |_| {
+                defence.erase(process, address + new_size, old_size - new_size);
+            });
+        }
         return Ok(Some(block));
     }
     let wanted = Layout::from_size_align(new_size, layout.align()).ok();

@@ -16,6 +16,7 @@ use crate::runtime::thread::{self, ThreadState};
 use std::io;
 use std::ops::Range;
 use std::sync::OnceLock;
+use std::sync::atomic::AtomicU32;
 
 /// The one static that the crate's state hangs on.
 static PROCESS: OnceLock<Result<Process, StartError>> = OnceLock::new();
@@ -34,6 +35,8 @@ pub(crate) struct Process {
     pub(super) meter: Meter,
     /// What is done about mistakes with freed memory.
     pub(super) defence: Option<Defence>,
+    /// How many look at what the heap holds: a freeze for them settles the allocator's maps.
+    pub(super) looks: AtomicU32,
     /// Each lane's buffer for system calls.
     bounces: Reservation,
 }
@@ -136,6 +139,7 @@ fn start(heap: &ProcessHeap) -> Result<Process, StartError> {
         opened: Opened::default(),
         meter: Meter::new(),
         defence,
+        looks: AtomicU32::new(0),
         bounces,
     })
 }

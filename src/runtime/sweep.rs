@@ -113,6 +113,9 @@ fn free(process: &'static Process, batch: &[Block]) -> Result<(), SweepError> {
         passing(process, lane, false, || {
             for block in batch {
                 let address = base + usize::try_from(block.start).unwrap_or(0);
+                if let Some(defence) = &process.defence {
+                    defence.erase(process, address, usize::try_from(block.len).unwrap_or(0));
+                }
                 // SAFETY: nobody refers to the block: see the file's header.
                 unsafe { process.heap.free(lane, address) }
                     .map_err(|_| SweepError::Known(address as u64))?;

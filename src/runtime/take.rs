@@ -9,6 +9,7 @@ use crate::runtime::events::SnapshotFailure;
 use crate::runtime::process::{Process, Seen};
 use crate::runtime::still::StillInfo;
 use crate::snapshot::{Draft, SaveCounts, SaveError};
+use std::sync::atomic::Ordering::Acquire;
 use std::time::{Duration, Instant, SystemTime};
 
 /// The smallest stage unless the user says otherwise.
@@ -123,6 +124,10 @@ fn freeze_prepared(
         let Seen { operations, changes } = process.seen();
         let before = engine.counts();
         let drain = closed.drain();
+        if process.looks.load(Acquire) > 0 {
+            // Nothing that was freed in a scope since it was settled is to be found lost.
+            process.heap.settle();
+        }
         let frozen = engine.freeze(Some(saves));
         let pause = closed.open();
         tries += 1;

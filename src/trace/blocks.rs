@@ -371,6 +371,13 @@ impl Blocks {
         }
     }
 
+    /// The block there, which was not reached, counts as free from now on.
+    pub(super) fn forget(&mut self, offset: u64) {
+        if let Some(found) = self.find(offset) {
+            self.groups[found.group].left &= !found.bit;
+        }
+    }
+
     /// The blocks that start in one of `chunks`, rising, of which `bits` gives the bits for each
     /// number of a group.
     pub(super) fn in_chunk(

@@ -12,6 +12,9 @@ use crate::trace::{Amount, Block, Source, Tally, Trace, Visit};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// What a block in quarantine is filled with: taken for addresses, such that the processor refuses.
+pub const QUARANTINED: u8 = 0xdf;
+
 /// Heads that are told of.
 const HEADS: usize = 100;
 /// How many of a head's first bytes are shown, and looked at for what they lead to.
@@ -91,6 +94,7 @@ impl Leaks {
         let _ = trace.run(&mut Silent)?;
         let mut found = trace.all();
         trace.blocks.forget_at_hand(&mut found);
+        forget_quarantined(trace, &mut found)?;
         let (mut lost, mut sizes) = (Tally::default(), BTreeMap::<_, Tally>::new());
         for block in trace.blocks().unreached() {
             lost.add(&block);
@@ -108,6 +112,28 @@ impl Leaks {
         let largest = told.collect::<Result<_, _>>()?;
         Ok(Self { snapshot, found, lost, by_size, heads, largest })
     }
+}
+
+/// What was freed, and is kept in quarantine, counts as free from now on: it is taken out of that
+/// sum.
+fn forget_quarantined<S: Source>(trace: &mut Trace<S>, sum: &mut Tally) -> Result<(), S::Error> {
+    for chunk in 0..trace.blocks.chunks.len() {
+        let here: Vec<Block> = trace.blocks.in_chunk(chunk, |_, group| group.unreached()).collect();
+        for block in here {
+            let address = trace.arena().start + block.start;
+            if is_quarantined(&trace.bytes(address, 8)?)
+                && is_quarantined(&trace.bytes(address, block.len)?)
+            {
+                trace.blocks.forget(block.start);
+                sum.subtract(&block);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn is_quarantined(bytes: &[u8]) -> bool {
+    bytes.iter().all(|&byte| byte == QUARANTINED)
 }
 
 struct Silent;

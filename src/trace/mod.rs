@@ -25,7 +25,7 @@ mod text;
 
 pub use audit::{Audit, Count, Finding, Known};
 pub use blocks::{Block, Blocks};
-pub use leaks::{Leaks, Lost, LostOfSize};
+pub use leaks::{Leaks, Lost, LostOfSize, QUARANTINED};
 pub use maps::{MapWord, SlotMaps};
 pub use mark::{Ended, Trace, Visit};
 pub use source::{ChainSource, Source};
