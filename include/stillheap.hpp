@@ -276,11 +276,13 @@ class heap {
         check(stillheap_get_stats(&found));
         return found;
     }
-    /// Takes the last snapshot, and tells what it was like; its number is 0 if there was none.
+    /// Takes the last snapshot, and tells what it was like; its number is 0 if there was none. In
+    /// a scope or a callback it throws, and the heap stays open.
     stillheap_still close() {
         stillheap_still last;
-        is_open_ = false;
-        check(stillheap_close(&last));
+        const int code = stillheap_close(&last);
+        is_open_ = stillheap_is_open() != 0;
+        check(code);
         return last;
     }
 

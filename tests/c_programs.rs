@@ -152,7 +152,7 @@ fn containers_of_cpp_come_back() {
     let Some(library) = c_support::library() else { return };
     let program = library.compile("tests/c/containers.cpp");
     let heap = library.file("heap");
-    for part in ["fill", "find"] {
+    for part in ["fill", "find", "close_early", "closed"] {
         succeed(Command::new(&program).arg(part).arg(&heap));
     }
 }

@@ -1,12 +1,13 @@
 // The C++ adaptor: containers in a heap, over two runs.
 //
-//     containers fill|find HEAP
+//     containers fill|find|close_early|closed HEAP
 #include "stillheap.hpp"
 
 #include "expect.h"
 
 #include <forward_list>
 #include <list>
+#include <map>
 #include <variant>
 
 namespace {
@@ -164,10 +165,32 @@ void find(const char *directory) {
     EXPECT(heap.stats().blocks < blocks);
 }
 
+// A heap that cannot be closed yet is closed when its object is destroyed.
+void close_early(const char *directory) {
+    {
+        stillheap::heap heap(directory);
+        stillheap::root<int> number("number", "int");
+        number.write([](int &value) { value = 5; });
+        {
+            stillheap::scope whole;
+            EXPECT(thrown([&] { heap.close(); }) == STILLHEAP_IN_SCOPE);
+        }
+        EXPECT(stillheap_is_open());
+    }
+    EXPECT(!stillheap_is_open());
+}
+
+void find_closed(const char *directory) {
+    stillheap::heap heap(directory);
+    EXPECT(*stillheap::root<int>("number", "int") == 5);
+}
+
 } // namespace
 
 int main(int argc, char **argv) {
     EXPECT(argc == 3);
-    std::string(argv[1]) == "fill" ? fill_in(argv[2]) : find(argv[2]);
+    const std::map<std::string, void (*)(const char *)> parts = {
+        {"fill", fill_in}, {"find", find}, {"close_early", close_early}, {"closed", find_closed}};
+    parts.at(argv[1])(argv[2]);
     return 0;
 }
