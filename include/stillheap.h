@@ -358,7 +358,8 @@ int stillheap_in_scope(void);
  *     unannounced is missing in snapshots.
  *   - in other memory, if the kernel is to write there without the C library: it finds it
  *     writable. Programs may write to other memory without this.
- * NO_SCOPE: in no scope. BAD_BLOCK: not all of it lies in the heap. */
+ * NO_SCOPE: in no scope. BAD_BLOCK: not all of it lies in memory of the heap that is in use, or
+ * some in tracked memory and some not. Nothing is announced then. */
 int stillheap_touch(void *start, size_t len);
 
 /* ---- Roots -----------------------------------------------------------------------------------

@@ -108,6 +108,13 @@ fn failures_and_damage_are_told() {
     run("all_damaged");
 }
 
+#[test]
+fn what_no_block_is_cannot_be_announced() {
+    let Some(library) = c_support::library() else { return };
+    let program = library.compile("tests/c/refusals.c");
+    succeed(Command::new(program).arg("touch_between").arg(library.file("heap")));
+}
+
 /// In a page in the middle.
 fn flip_a_byte(path: &Path) {
     let mut bytes = std::fs::read(path).expect("a file");

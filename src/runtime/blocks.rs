@@ -2,7 +2,7 @@
 //! the heap they take from here. Nothing here is served by the system's memory.
 #![allow(unsafe_code, reason = "hands out and takes back memory")]
 
-use crate::base::{PAGE_SIZE, PageIndex};
+use crate::base::{CellIndex, PAGE_SIZE, PageIndex};
 use crate::cow::CellKind;
 use crate::heap::BadFree;
 use crate::runtime::process::{self, Process};
@@ -39,8 +39,11 @@ pub(crate) enum BlockError {
     /// Writes are announced within scopes.
     #[error("a write is announced in the scope in which it happens, and this thread is in none")]
     NoScope,
-    /// The memory is not the heap's.
-    #[error("the {len} bytes from 0x{start:x} on do not lie in the heap")]
+    /// The memory is not the heap's, or not one block's.
+    #[error(
+        "the {len} bytes from 0x{start:x} on do not all lie in memory of the heap that is in use, \
+         or some in tracked memory and some not: announce each block by itself"
+    )]
     Outside {
         /// The first byte.
         start: usize,
@@ -155,7 +158,8 @@ pub(crate) unsafe fn resize(
 /// by the program, where the memory is tracked, or by the kernel, which finds none of it protected.
 ///
 /// # Errors
-/// If the thread is in no scope, or not all of the bytes are the heap's.
+/// If the thread is in no scope, or not all of the bytes lie in cells in use, of one kind. Nothing
+/// has been announced then.
 pub(crate) fn announce(start: usize, len: usize) -> Result<(), BlockError> {
     let process = opened()?;
     if !Scope::is_entered() {
@@ -167,12 +171,14 @@ pub(crate) fn announce(start: usize, len: usize) -> Result<(), BlockError> {
     let end = start.checked_add(last).ok_or(outside)?;
     let first = arena.page_of(start).ok_or(outside)?;
     let last = arena.page_of(end).ok_or(outside)?;
-    if !arena.is_live(first.chunk().cell()) || !arena.is_live(last.chunk().cell()) {
+    let kind = arena.kind_of_cell(first.chunk().cell());
+    // As a block does. Where there is no memory, a saver would read what has been announced.
+    let mut cells = (first.chunk().cell().0..=last.chunk().cell().0).map(CellIndex);
+    if !cells.all(|cell| arena.head_of(cell).is_some() && arena.kind_of_cell(cell) == kind) {
         return Err(outside);
     }
     arena.cow().touch(start, len);
-    // A block lies in cells of one kind.
-    if arena.kind_of_cell(first.chunk().cell()) == CellKind::Tracked {
+    if kind == CellKind::Tracked {
         (first.0..=last.0).for_each(|page| arena.cow().announce_tracked(PageIndex(page)));
     }
     Ok(())
