@@ -214,7 +214,9 @@ void stillheap_options_free(stillheap_options *options);
 int stillheap_options_snapshot_every_ops(stillheap_options *options, uint64_t operations);
 int stillheap_options_snapshot_every_bytes(stillheap_options *options, uint64_t bytes);
 int stillheap_options_snapshot_every_ms(stillheap_options *options, uint64_t milliseconds);
-/* When the process receives that signal, whose action is replaced. */
+/* When the process receives that signal, whose action is replaced. INVALID: SIGKILL and SIGSTOP;
+ * those that tell of a fault (SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGSYS), and SIGABRT, which
+ * have to end the process; those that the C library keeps for itself (32 and 33). */
 int stillheap_options_snapshot_on_signal(stillheap_options *options, int signal);
 
 /* Whether a heap is made where there is none (1, the default), or opening fails (0). */

@@ -44,6 +44,7 @@ impl Failure {
 
     fn of_kind(kind: FailureKind, text: impl Display) -> Self {
         let code = match kind {
+            FailureKind::Invalid => Code::Invalid,
             FailureKind::NoRange => Code::NoRange,
             FailureKind::InsideScope => Code::InScope,
             FailureKind::InCallback => Code::InCallback,

@@ -4,6 +4,7 @@
 use crate::ffi::calls::{coded, pointed};
 use crate::ffi::events::{CEventCallback, Listener};
 use crate::ffi::failure::Failure;
+use crate::runtime::fit_signal;
 use crate::{Compression, Options, ProcessHeap, Restore};
 use std::ffi::{c_int, c_void};
 use std::time::Duration;
@@ -81,9 +82,9 @@ setters! {
         |options, milliseconds| Ok(options.snapshot_every(Duration::from_millis(milliseconds)));
     /// A snapshot when the process receives the signal.
     stillheap_options_snapshot_on_signal(signal: c_int) =>
-        |options, signal| match (1..=64).contains(&signal) {
-            true => Ok(options.snapshot_on_signal(signal)),
-            false => Err(Failure::invalid(format_args!("there is no signal {signal}"))),
+        |options, signal| {
+            fit_signal(signal)?;
+            Ok(options.snapshot_on_signal(signal))
         };
     /// How many bytes writers may copy aside.
     stillheap_options_stage_bytes(bytes: u64) => |options, bytes| Ok(options.stage_bytes(bytes));

@@ -47,6 +47,27 @@ impl Drop for SignalsBlocked {
     }
 }
 
+/// Why a signal cannot be used to ask the process for something. `None`: it can.
+#[must_use]
+pub fn why_unfit(signal: i32) -> Option<&'static str> {
+    match signal {
+        libc::SIGKILL | libc::SIGSTOP => Some("no process can handle it"),
+        // What has faulted does so again when a handler returns: the process would not end.
+        libc::SIGSEGV
+        | libc::SIGBUS
+        | libc::SIGILL
+        | libc::SIGFPE
+        | libc::SIGTRAP
+        | libc::SIGSYS => Some("it tells of a fault, which has to end the process"),
+        // Who aborts does so since a change cannot be finished, and is gone at once.
+        libc::SIGABRT => Some("it ends a process that must not go on, before anything is saved"),
+        1..=31 => None,
+        _ if (libc::SIGRTMIN()..=libc::SIGRTMAX()).contains(&signal) => None,
+        32..=64 => Some("the C library keeps it for itself"),
+        _ => Some("there is no such signal"),
+    }
+}
+
 /// What to call when a signal comes, by its number.
 static CALLS: [AtomicPtr<()>; 65] = [const { AtomicPtr::new(ptr::null_mut()) }; 65];
 

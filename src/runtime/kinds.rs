@@ -12,6 +12,8 @@ use crate::snapshot::{CompactError, PlaceError, RevertError, StoreError, VerifyE
 /// A kind of failure.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum FailureKind {
+    /// It cannot be meant so.
+    Invalid,
     /// The address range cannot be had.
     NoRange,
     /// It cannot be done inside a scope.
@@ -45,6 +47,7 @@ impl OpenError {
             // Nobody else than this process's allocator can be the one that is not installed.
             Self::NotInstalled | Self::AlreadyOpen { .. } => FailureKind::AlreadyOpen,
             Self::InsideScope => FailureKind::InsideScope,
+            Self::Signal { .. } => FailureKind::Invalid,
             Self::Directory { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
                 FailureKind::Missing
             }

@@ -54,6 +54,8 @@ pub use handle::{Heap, Restored, SkippedSnapshot};
 pub use look::LookError;
 pub use meter::FreezeStats;
 pub use open::OpenError;
+#[cfg(feature = "capi")]
+pub(crate) use open::fit_signal;
 pub use options::{Options, Restore};
 pub(crate) use root_slot::RootHost;
 pub(crate) use scope::Holding;

@@ -51,6 +51,18 @@ pub enum OpenError {
     /// The calling thread is in a scope.
     #[error("a heap cannot be opened inside a scope: end the scope first")]
     InsideScope,
+    /// That signal cannot ask for snapshots ([`Options::snapshot_on_signal`]).
+    #[error(
+        "signal {signal} cannot ask for snapshots: {reason}. Take another one, for example \
+         SIGUSR1 ({})",
+        libc::SIGUSR1
+    )]
+    Signal {
+        /// The signal's number.
+        signal: i32,
+        /// Why it cannot.
+        reason: &'static str,
+    },
     /// A process opens one heap in its life.
     #[error(
         "this process has already opened {}, and a process can open one heap only",
@@ -168,6 +180,7 @@ fn open(
     if Scope::is_entered() {
         return Err(OpenError::InsideScope);
     }
+    options.snapshot_on_signal.map_or(Ok(()), fit_signal)?;
     let mut claim = process.opened.claim().map_err(|path| OpenError::AlreadyOpen { path })?;
     // A fork of a process that had not opened a heap may open one of its own.
     process.opened.set_forked(false);
@@ -226,6 +239,15 @@ fn open(
         }
     };
     Ok(Heap::new(process, (keeper, upkeep), directory, restored, options.on_event))
+}
+
+/// # Errors
+/// If that signal cannot ask for snapshots.
+pub(crate) fn fit_signal(signal: i32) -> Result<(), OpenError> {
+    match os::signals::why_unfit(signal) {
+        Some(reason) => Err(OpenError::Signal { signal, reason }),
+        None => Ok(()),
+    }
 }
 
 fn open_directory(path: &Path, create: bool) -> Result<(DiskDir, DirLock), OpenError> {

@@ -99,6 +99,11 @@ impl Options {
 
     /// Takes a snapshot whenever the process receives the signal with that number, for example
     /// `SIGUSR1`. The signal's action is replaced for the rest of the process's life.
+    ///
+    /// Not for signals that tell of a fault (`SIGSEGV`, `SIGBUS`, `SIGILL`, `SIGFPE`, `SIGTRAP`,
+    /// `SIGSYS`) or end a process that must not go on (`SIGABRT`), for `SIGKILL`, `SIGSTOP`, and
+    /// those that the C library keeps for itself: opening fails then
+    /// ([`OpenError::Signal`](crate::OpenError::Signal)).
     #[must_use]
     pub fn snapshot_on_signal(mut self, signal: i32) -> Self {
         self.snapshot_on_signal = Some(signal);

@@ -86,7 +86,13 @@ static stillheap_options *all_options(void) {
     OK(stillheap_options_snapshot_every_bytes(options, UINT64_C(1) << 60));
     OK(stillheap_options_snapshot_every_ms(options, UINT64_C(1) << 40));
     OK(stillheap_options_snapshot_on_signal(options, SIGUSR1));
-    FAILS(STILLHEAP_INVALID, stillheap_options_snapshot_on_signal(options, 0));
+    const int unfit[] = {SIGSEGV, SIGBUS,  SIGILL,  SIGFPE, SIGTRAP, SIGSYS, SIGABRT,
+                         SIGKILL, SIGSTOP, 32, 33, 0, -1, 65};
+    for (size_t signal = 0; signal < sizeof unfit / sizeof unfit[0]; signal++) {
+        FAILS(STILLHEAP_INVALID, stillheap_options_snapshot_on_signal(options, unfit[signal]));
+    }
+    EXPECT(strstr(stillheap_last_error(), "signal 65") != NULL);
+    EXPECT(strstr(stillheap_last_error(), "SIGUSR1") != NULL);
     OK(stillheap_options_create(options, 1));
     OK(stillheap_options_base(options, UINT64_C(0x300000000000)));
     FAILS(STILLHEAP_INVALID, stillheap_options_base(options, 4096));
