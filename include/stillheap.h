@@ -81,7 +81,7 @@ enum stillheap_code {
     STILLHEAP_OK = 0,
     STILLHEAP_INVALID = 1,        /* an argument cannot be meant so */
     STILLHEAP_NOT_OPEN = 2,       /* no heap is open */
-    STILLHEAP_ALREADY_OPEN = 3,   /* this process has opened a heap already */
+    STILLHEAP_ALREADY_OPEN = 3,   /* this process has opened a heap already, or is about to */
     STILLHEAP_LOCKED = 4,         /* another process has the heap open; the text names it */
     STILLHEAP_NOT_FOUND = 5,      /* there is no such heap, snapshot or root */
     STILLHEAP_DAMAGED = 6,        /* it is damaged */

@@ -2,8 +2,11 @@
 
 mod support;
 
+use std::fs;
 use std::path::Path;
-use stillheap::{OpenError, Options, ProcessHeap};
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
+use stillheap::{Event, OpenError, Options, ProcessHeap, Restore, Root};
 
 #[global_allocator]
 static HEAP: ProcessHeap = ProcessHeap::new();
@@ -25,16 +28,67 @@ fn unfit_signals(dir: &Path) {
     HEAP.open(dir, options).expect("a heap").close().expect("closed");
 }
 
+/// Makes a heap with three snapshots, the newest of which is damaged.
+fn damaged(dir: &Path) {
+    let heap = HEAP.open(dir, Options::new().increments(false).spare(false)).expect("a heap");
+    let number: Root<u64> = heap.root("number").expect("a root");
+    for value in 1..=3 {
+        number.write(|number| *number = value);
+        heap.snapshot().expect("a freeze").wait_durable().expect("room");
+    }
+    heap.close().expect("closed");
+    let files = fs::read_dir(dir).expect("the heap").map(|file| file.expect("a file").path());
+    let newest = files.filter(|file| file.extension().is_some_and(|end| end == "full")).max();
+    let newest = newest.expect("a segment");
+    let mut bytes = fs::read(&newest).expect("a file");
+    let in_use = (8192..bytes.len()).find(|&at| bytes[at] != 0).expect("a page in use");
+    bytes[in_use] ^= 1;
+    fs::write(&newest, bytes).expect("a file");
+}
+
+/// Callbacks run inside the opening, which waits for them: one that opens is refused.
+fn opening_in_callbacks(dir: &Path) {
+    static REFUSED: [AtomicUsize; 2] = [const { AtomicUsize::new(0) }; 2];
+    let within = |which: usize, dir: &Path| {
+        let error = HEAP.open(dir, Options::new()).expect_err("there is one under way");
+        assert!(matches!(error, OpenError::UnderWay), "{error}");
+        let error = HEAP.attach(dir, None).expect_err("there is one under way");
+        assert!(matches!(error, OpenError::UnderWay), "{error}");
+        REFUSED[which].fetch_add(1, Relaxed);
+    };
+    let (for_events, for_progress) = (dir.to_owned(), dir.to_owned());
+    let options = Options::new()
+        .restore(Restore::Load)
+        .on_progress(move |_, _| within(0, &for_progress))
+        .on_event(move |event| {
+            if let Event::SnapshotSkipped { .. } = event {
+                within(1, &for_events);
+            }
+        });
+    let heap = HEAP.open(dir, options).expect("an older snapshot");
+    assert_eq!(heap.restored().map(|restored| restored.number), Some(2));
+    assert!(REFUSED.iter().all(|count| count.load(Relaxed) > 0), "{REFUSED:?}");
+    let error = HEAP.open(dir, Options::new()).expect_err("it is open");
+    assert!(matches!(error, OpenError::AlreadyOpen { .. }), "{error}");
+}
+
 fn alone(role: &str) {
     let folder = tempfile::tempdir().expect("a folder");
     support::run(role, &folder.path().join("heap"));
 }
 
-const ROLES: &[support::Role] = &[("unfit_signals", unfit_signals)];
+const ROLES: &[support::Role] = &[
+    ("unfit_signals", unfit_signals),
+    ("damaged", damaged),
+    ("opening_in_callbacks", opening_in_callbacks),
+];
 
 fn main() {
     if support::plays(ROLES) {
         return;
     }
-    support::run_all(&[("unfit_signals_are_refused", || alone("unfit_signals"))]);
+    support::run_all(&[
+        ("unfit_signals_are_refused", || alone("unfit_signals")),
+        ("callbacks_open_no_heap", || support::run_in_turn(&["damaged", "opening_in_callbacks"])),
+    ]);
 }

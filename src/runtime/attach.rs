@@ -67,7 +67,7 @@ impl ProcessHeap {
     ) -> Result<Attached, OpenError> {
         let path = path.as_ref();
         let process = self.installed()?;
-        let mut claim = process.opened.claim().map_err(|path| OpenError::AlreadyOpen { path })?;
+        let mut claim = process.opened.claim()?;
         faults::tell_lost_memory().map_err(OpenError::System)?;
         let directory = |source| OpenError::Directory { path: path.to_owned(), source };
         let dir = DiskDir::open(path).map_err(directory)?;

@@ -45,7 +45,9 @@ impl OpenError {
         match self {
             Self::Unavailable { .. } => FailureKind::NoRange,
             // Nobody else than this process's allocator can be the one that is not installed.
-            Self::NotInstalled | Self::AlreadyOpen { .. } => FailureKind::AlreadyOpen,
+            Self::NotInstalled | Self::AlreadyOpen { .. } | Self::UnderWay => {
+                FailureKind::AlreadyOpen
+            }
             Self::InsideScope => FailureKind::InsideScope,
             Self::Signal { .. } => FailureKind::Invalid,
             Self::Directory { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {

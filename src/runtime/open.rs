@@ -72,6 +72,13 @@ pub enum OpenError {
         /// The open heap's directory.
         path: PathBuf,
     },
+    /// The process is opening a heap already, in another thread, or in the call from which a
+    /// callback asks for this.
+    #[error(
+        "this process is opening a heap at this moment, and can open one only: wait until that \
+         has returned, and do not open one in a callback"
+    )]
+    UnderWay,
     /// The directory could not be made, entered or read.
     #[error("cannot open the directory {}: {source}", path.display())]
     Directory {
@@ -181,7 +188,7 @@ fn open(
         return Err(OpenError::InsideScope);
     }
     options.snapshot_on_signal.map_or(Ok(()), fit_signal)?;
-    let mut claim = process.opened.claim().map_err(|path| OpenError::AlreadyOpen { path })?;
+    let mut claim = process.opened.claim()?;
     // A fork of a process that had not opened a heap may open one of its own.
     process.opened.set_forked(false);
     faults::catch().and_then(|()| faults::tell_lost_memory()).map_err(OpenError::System)?;

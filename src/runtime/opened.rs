@@ -4,7 +4,7 @@
 use crate::cow::Bell;
 use crate::runtime::events::SnapshotFailure;
 use crate::runtime::uses::Uses;
-use crate::runtime::{Scope, SnapshotError};
+use crate::runtime::{OpenError, Scope, SnapshotError};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::{Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -13,9 +13,10 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 /// The process's part in the heap that it has opened.
 #[derive(Debug, Default)]
 pub(crate) struct Opened {
-    /// The open heap's directory; its lock makes openings take turns.
-    path: Mutex<Option<PathBuf>>,
-    /// Whether `path` names one, to be asked without its lock.
+    /// What the process has done about its heap. Nobody holds the lock while a heap is opened:
+    /// callbacks run in that, and may try to open one.
+    place: Mutex<Place>,
+    /// Whether one has been opened, to be asked without the lock.
     is_taken: AtomicBool,
     /// Operations that the heap had seen before those that this run's threads count.
     operations_before: AtomicU64,
@@ -36,35 +37,59 @@ pub(crate) struct Opened {
     uses: OnceLock<Box<Uses>>,
 }
 
+/// The process's one place for a heap.
+#[derive(Debug, Default)]
+enum Place {
+    #[default]
+    Free,
+    /// One is being opened.
+    Claimed,
+    /// One has been, in this directory.
+    Taken(PathBuf),
+}
+
 /// The right to open a heap; opening has succeeded when it is set.
 #[derive(Debug)]
-pub(super) struct Claim<'a> {
-    path: MutexGuard<'a, Option<PathBuf>>,
-    is_taken: &'a AtomicBool,
-}
+pub(super) struct Claim<'a>(&'a Opened);
 
 impl Claim<'_> {
     pub(super) fn set(&mut self, path: &Path) {
-        *self.path = Some(path.to_owned());
-        self.is_taken.store(true, Release);
+        let path = path.to_owned();
+        *lock(&self.0.place) = Place::Taken(path);
+        self.0.is_taken.store(true, Release);
+    }
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        let mut place = lock(&self.0.place);
+        if matches!(*place, Place::Claimed) {
+            *place = Place::Free;
+        }
     }
 }
 
 impl Opened {
-    /// Waits for an opening that is under way. Gives the open heap's path if there is one.
-    pub(super) fn claim(&self) -> Result<Claim<'_>, PathBuf> {
-        let path = lock(&self.path);
-        match &*path {
-            Some(open) => Err(open.clone()),
-            None => Ok(Claim { path, is_taken: &self.is_taken }),
+    /// Waits for nothing: who asks may be a callback for which an opening waits.
+    ///
+    /// # Errors
+    /// If a heap is being opened, or has been.
+    pub(super) fn claim(&self) -> Result<Claim<'_>, OpenError> {
+        let mut place = lock(&self.place);
+        match &*place {
+            Place::Free => {
+                *place = Place::Claimed;
+                Ok(Claim(self))
+            }
+            Place::Claimed => Err(OpenError::UnderWay),
+            Place::Taken(path) => Err(OpenError::AlreadyOpen { path: path.clone() }),
         }
     }
 
     /// What was attached is so no longer: a heap may be opened.
     pub(super) fn release(&self) {
-        let mut path = lock(&self.path);
         self.is_taken.store(false, Release);
-        *path = None;
+        *lock(&self.place) = Place::Free;
     }
 
     /// Whether a heap has been opened: it may have been closed since.

@@ -236,7 +236,8 @@ impl Options {
     }
 
     /// Calls `callback` for each [`Event`], on the thread where it happens, in place of
-    /// printing the serious ones to standard error.
+    /// printing the serious ones to standard error. Some happen inside `open`, where another one
+    /// fails ([`OpenError::UnderWay`](crate::OpenError::UnderWay)).
     #[must_use]
     pub fn on_event(mut self, callback: impl Fn(&Event) + Send + Sync + 'static) -> Self {
         self.on_event = Some(Arc::new(callback));
