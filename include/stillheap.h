@@ -293,7 +293,10 @@ int stillheap_options_on_event(stillheap_options *options, stillheap_event_callb
 
 /* Opens the heap in a directory: restores its newest sound snapshot, or starts an empty heap if
  * there is none. A damaged heap is never taken for an empty one. `options` may be NULL.
- * A process opens one heap in its life; until that has succeeded it may try again.
+ * A process opens one heap in its life; until that has succeeded it may try again. But for one
+ * failure: if the system gives no thread or no memory after the snapshot has been mapped, the text
+ * says so, every further attempt fails in the same way (SYSTEM), and so do blocks and scopes
+ * (NOT_OPEN). The directory is as it was: start the program again.
  * Codes: INVALID, ALREADY_OPEN, LOCKED, NOT_FOUND (also: the directory holds something else),
  * DAMAGED, UNSUITED, NO_RANGE, SYSTEM, IN_SCOPE, IN_CALLBACK. */
 int stillheap_open(const char *directory, const stillheap_options *options);

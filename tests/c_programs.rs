@@ -115,6 +115,19 @@ fn what_no_block_is_cannot_be_announced() {
     succeed(Command::new(program).arg("touch_between").arg(library.file("heap")));
 }
 
+#[test]
+fn an_opening_without_threads_fails_for_good() {
+    let Some(library) = c_support::library() else { return };
+    let program = library.compile("tests/c/refusals.c");
+    let heap = library.file("heap");
+    for count in 1..=2 {
+        let mut refused = Command::new(&program);
+        succeed(refused.env(support::STACK, support::TOO_MUCH).arg("no_thread").arg(&heap));
+        let counted = succeed(Command::new(&program).arg("with_threads").arg(&heap));
+        assert_eq!(counted, format!("{count}\n"));
+    }
+}
+
 /// In a page in the middle.
 fn flip_a_byte(path: &Path) {
     let mut bytes = std::fs::read(path).expect("a file");

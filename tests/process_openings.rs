@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
-use stillheap::{Event, OpenError, Options, ProcessHeap, Restore, Root};
+use stillheap::{Event, OpenError, Options, ProcessHeap, Restore, Root, Scope};
 
 #[global_allocator]
 static HEAP: ProcessHeap = ProcessHeap::new();
@@ -72,6 +72,38 @@ fn opening_in_callbacks(dir: &Path) {
     assert!(matches!(error, OpenError::AlreadyOpen { .. }), "{error}");
 }
 
+/// There are no threads: when that is noticed, the image has been taken in.
+fn no_thread(dir: &Path) {
+    for _ in 0..2 {
+        let error = HEAP.open(dir, Options::new()).expect_err("no threads");
+        let is_it = matches!(&error, OpenError::Unfinished { path, .. } if path == dir);
+        assert!(is_it && error.to_string().contains("start the program again"), "{error}");
+        let scope = Scope::enter();
+        let memory = vec![1_u8; 1 << 22];
+        assert!(memory.iter().all(|&byte| byte == 1));
+        drop(scope);
+    }
+    assert!(matches!(HEAP.attach(dir, None), Err(OpenError::Unfinished { .. })));
+}
+
+fn counted(dir: &Path) {
+    let heap = HEAP.open(dir, Options::new()).expect("a heap");
+    let number: Root<u64> = heap.root("number").expect("a root");
+    println!("{}", number.write(|number| std::mem::replace(number, *number + 1)));
+    heap.close().expect("closed");
+}
+
+fn without_threads_it_fails_for_good() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let dir = folder.path().join("heap");
+    for count in 0..2 {
+        let mut refused = support::child("no_thread", &dir);
+        let output = support::output(refused.env(support::STACK, support::TOO_MUCH));
+        assert!(output.status.success(), "{}", support::text_of(&output));
+        assert_eq!(support::run("counted", &dir), format!("{count}\n"));
+    }
+}
+
 fn alone(role: &str) {
     let folder = tempfile::tempdir().expect("a folder");
     support::run(role, &folder.path().join("heap"));
@@ -81,6 +113,8 @@ const ROLES: &[support::Role] = &[
     ("unfit_signals", unfit_signals),
     ("damaged", damaged),
     ("opening_in_callbacks", opening_in_callbacks),
+    ("no_thread", no_thread),
+    ("counted", counted),
 ];
 
 fn main() {
@@ -88,6 +122,7 @@ fn main() {
         return;
     }
     support::run_all(&[
+        ("without_threads_it_fails_for_good", without_threads_it_fails_for_good),
         ("unfit_signals_are_refused", || alone("unfit_signals")),
         ("callbacks_open_no_heap", || support::run_in_turn(&["damaged", "opening_in_callbacks"])),
     ]);

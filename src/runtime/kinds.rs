@@ -53,7 +53,9 @@ impl OpenError {
             Self::Directory { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
                 FailureKind::Missing
             }
-            Self::Directory { .. } | Self::System(_) => FailureKind::System,
+            Self::Directory { .. } | Self::System(_) | Self::Unfinished { .. } => {
+                FailureKind::System
+            }
             Self::Lock(LockError::Held { .. }) => FailureKind::Locked,
             Self::Lock(_) => FailureKind::System,
             Self::Store(StoreError::Choose(error)) => of_choice(error),

@@ -28,6 +28,7 @@ use std::time::Instant;
 ///
 /// Before the image is taken in nothing else has changed either, but that the lock's text may be
 /// another and leftovers of interrupted snapshots may be gone; then `open` can be tried again.
+/// After that it fails as [`OpenError::Unfinished`] alone, and can not.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
@@ -114,16 +115,31 @@ pub enum OpenError {
         /// What is wrong.
         source: AdoptError,
     },
-    /// The system gives no memory or no thread for a new heap.
+    /// The system does not take the handlers of signals, or does not start the program again.
     #[error("cannot set up the heap: {0}")]
     System(#[source] io::Error),
+    /// The system gives no thread or no memory, after the image has been taken in, or a new heap
+    /// begun. The directory is as it was, and no longer locked; but this process can open no heap
+    /// any more.
+    #[error(
+        "cannot go on with the heap in {}: {reason}. The directory is as it was, but this process \
+         cannot open a heap any more: start the program again",
+        path.display()
+    )]
+    Unfinished {
+        /// The heap's directory.
+        path: PathBuf,
+        /// What the system said.
+        reason: String,
+    },
 }
 
 impl ProcessHeap {
     /// Opens the heap in the directory `path`: restores its newest sound snapshot, or starts an
     /// empty heap if there is none yet.
     ///
-    /// A process can do this once. Memory allocated before stays valid, and may be moved into
+    /// A process can do this once, and try again if it fails, but for [`OpenError::Unfinished`].
+    /// Memory allocated before stays valid, and may be moved into
     /// roots.
     ///
     /// # Errors
@@ -211,7 +227,7 @@ fn open(
             result => Some(result?),
         },
         None => {
-            process.heap.found().map_err(OpenError::System)?;
+            process.heap.found().map_err(|source| claim.spoil(path, &source))?;
             None
         }
     };
@@ -227,25 +243,35 @@ fn open(
     }
     claim.set(path);
     note_uses(process, unverified.as_ref());
-    faults::set_up(process, &options).map_err(OpenError::System)?;
+    let directory = not_in_arena(|| Arc::new(Directory::new(store, lock)));
+    let threads = keep(process, &directory, &options, unverified);
+    let threads = threads.map_err(|source| claim.spoil(path, &source))?;
+    Ok(Heap::new(process, threads, directory, restored, options.on_event))
+}
+
+/// Has snapshots taken from now on, and the directory kept in order.
+fn keep(
+    process: &'static Process,
+    directory: &Arc<Directory>,
+    options: &Options,
+    unverified: Option<Unverified>,
+) -> io::Result<(Keeper, Upkeep)> {
+    faults::set_up(process, options)?;
     process.opened.set_trigger(options.snapshot_every_ops);
     // A restored heap is as its snapshot has it; an empty one has none yet.
     let saved = unverified.as_ref().map(|unverified| SavedState {
         changes: process.seen().changes,
         bytes: saved_pages(&unverified.chain) * PAGE_SIZE as u64,
     });
-    let directory = not_in_arena(|| Arc::new(Directory::new(store, lock)));
-    let upkeep = Upkeep::start(process, &directory, &options, unverified);
-    let mut upkeep = upkeep.map_err(OpenError::System)?;
-    let shared = Arc::clone(&directory);
-    let keeper = match Keeper::start(process, shared, upkeep.calls(), &options, saved) {
-        Ok(keeper) => keeper,
+    let mut upkeep = Upkeep::start(process, directory, options, unverified)?;
+    let shared = Arc::clone(directory);
+    match Keeper::start(process, shared, upkeep.calls(), options, saved) {
+        Ok(keeper) => Ok((keeper, upkeep)),
         Err(error) => {
             upkeep.end();
-            return Err(OpenError::System(error));
+            Err(error)
         }
-    };
-    Ok(Heap::new(process, (keeper, upkeep), directory, restored, options.on_event))
+    }
 }
 
 /// # Errors

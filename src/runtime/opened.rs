@@ -5,6 +5,7 @@ use crate::cow::Bell;
 use crate::runtime::events::SnapshotFailure;
 use crate::runtime::uses::Uses;
 use crate::runtime::{OpenError, Scope, SnapshotError};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::{Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -16,7 +17,7 @@ pub(crate) struct Opened {
     /// What the process has done about its heap. Nobody holds the lock while a heap is opened:
     /// callbacks run in that, and may try to open one.
     place: Mutex<Place>,
-    /// Whether one has been opened, to be asked without the lock.
+    /// Whether it is `Taken`, to be asked without the lock.
     is_taken: AtomicBool,
     /// Operations that the heap had seen before those that this run's threads count.
     operations_before: AtomicU64,
@@ -46,9 +47,11 @@ enum Place {
     Claimed,
     /// One has been, in this directory.
     Taken(PathBuf),
+    /// One in this directory has been taken in, but not opened, for that reason.
+    Spoiled(PathBuf, String),
 }
 
-/// The right to open a heap; opening has succeeded when it is set.
+/// The right to open a heap; once it is set, nobody else can.
 #[derive(Debug)]
 pub(super) struct Claim<'a>(&'a Opened);
 
@@ -57,6 +60,15 @@ impl Claim<'_> {
         let path = path.to_owned();
         *lock(&self.0.place) = Place::Taken(path);
         self.0.is_taken.store(true, Release);
+    }
+
+    /// Opening has failed, when the process worked in main space already: it cannot take in another
+    /// image, nor give memory of one that is not saved for such that is.
+    pub(super) fn spoil(&mut self, path: &Path, source: &io::Error) -> OpenError {
+        let (path, reason) = (path.to_owned(), source.to_string());
+        self.0.is_taken.store(false, Release);
+        *lock(&self.0.place) = Place::Spoiled(path.clone(), reason.clone());
+        OpenError::Unfinished { path, reason }
     }
 }
 
@@ -83,6 +95,9 @@ impl Opened {
             }
             Place::Claimed => Err(OpenError::UnderWay),
             Place::Taken(path) => Err(OpenError::AlreadyOpen { path: path.clone() }),
+            Place::Spoiled(path, reason) => {
+                Err(OpenError::Unfinished { path: path.clone(), reason: reason.clone() })
+            }
         }
     }
 

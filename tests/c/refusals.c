@@ -43,11 +43,39 @@ static void touch_between(const char *heap) {
     OK(stillheap_close(NULL));
 }
 
+/* The system gives no threads: when that is noticed, the image has been taken in. */
+static void no_thread(const char *heap) {
+    void *out;
+    for (int tries = 0; tries < 2; tries++) {
+        FAILS(STILLHEAP_SYSTEM, stillheap_open(heap, NULL));
+        EXPECT(strstr(stillheap_last_error(), "start the program again") != NULL);
+        EXPECT(!stillheap_is_open() && !stillheap_contains((void *)0x200000000000));
+        GIVES_NULL(STILLHEAP_NOT_OPEN, stillheap_alloc(8));
+        GIVES_NULL(STILLHEAP_NOT_OPEN, stillheap_alloc_tracked(8));
+        FAILS(STILLHEAP_NOT_OPEN, stillheap_scope_enter());
+        FAILS(STILLHEAP_NOT_OPEN, stillheap_root_open("number", "int", 4, 4, &out, NULL));
+        FAILS(STILLHEAP_NOT_OPEN, stillheap_close(NULL));
+    }
+}
+
+/* With threads all is as before: counts how often. */
+static void with_threads(const char *heap) {
+    void *number;
+    OK(stillheap_open(heap, NULL));
+    OK(stillheap_root_open("number", "int", sizeof(int), sizeof(int), &number, NULL));
+    OK(stillheap_scope_enter());
+    printf("%d\n", ++*(int *)number);
+    OK(stillheap_scope_leave());
+    OK(stillheap_close(NULL));
+}
+
 int main(int argc, char **argv) {
     static const struct {
         const char *name;
         void (*run)(const char *heap);
-    } parts[] = {{"touch_between", touch_between}};
+    } parts[] = {{"touch_between", touch_between},
+                 {"no_thread", no_thread},
+                 {"with_threads", with_threads}};
     EXPECT(argc == 3);
     for (size_t part = 0; part < sizeof parts / sizeof parts[0]; part++) {
         if (strcmp(parts[part].name, argv[1]) == 0) {

@@ -15,6 +15,12 @@ const LIMIT: Duration = Duration::from_secs(300);
 /// How often the parent looks whether it still does.
 const LOOK: Duration = Duration::from_millis(2);
 
+/// The variable that says how large threads' stacks are, and with what no thread can be had.
+#[allow(dead_code, reason = "not every test program uses all helpers")]
+pub(crate) const STACK: &str = "RUST_MIN_STACK";
+#[allow(dead_code, reason = "not every test program uses all helpers")]
+pub(crate) const TOO_MUCH: &str = "140737488355328";
+
 /// A command that runs `role` of this test program with `dir`.
 pub(crate) fn child(role: &str, dir: &Path) -> Command {
     program(&std::env::current_exe().expect("this program"), role, dir)
