@@ -58,7 +58,8 @@
  * fail with EFAULT. They behave as before. What bypasses the C library (io_uring, system calls in
  * assembler) needs stillheap_touch; what the kernel writes at any time (stacks, robust mutexes,
  * aio's control blocks) has to lie outside the heap. README.md, "System calls", lists them all.
- * SIGSEGV is the library's; a handler of the program's is called for what is not the heap's.
+ * SIGSEGV is the library's; a handler of the program's is called for what is not the heap's. No
+ * thread can block it with the C library's functions, nor does it stay blocked if the parent did.
  * It runs on Linux with glibc, on x86-64 and aarch64. One process opens one heap, once, and needs
  * 16 TiB of free address space from 0x200000000000 on (see stillheap_options_base).
  *

@@ -90,6 +90,17 @@ fn a_heap_has_one_process() {
     assert!(holder.wait().expect("its end").success());
 }
 
+/// Masks survive `exec`, and threads inherit them.
+#[test]
+fn a_parent_that_blocks_faults_does_no_harm() {
+    let Some(library) = c_support::library() else { return };
+    let (source, heap) = ("tests/c/failures.c", library.file("heap"));
+    for program in [library.compile(source), library.compile_static(source)] {
+        succeed(Command::new(&program).arg("early_thread").arg(&heap));
+        succeed(Command::new(&program).arg("blocked").arg(&heap));
+    }
+}
+
 #[test]
 fn failures_and_damage_are_told() {
     let Some(library) = c_support::library() else { return };

@@ -8,8 +8,19 @@ use crate::ffi::failure::Failure;
 use crate::ffi::options::COptions;
 use crate::ffi::structs::{CRestored, CStats, CStill};
 use crate::ffi::{events, open_heap, root_values, scopes, snapshots, text};
-use crate::runtime::blocks;
+use crate::runtime::{blocks, let_faults_through};
 use std::ffi::{c_char, c_int};
+
+/// Called by the loader, before there are other threads: those that are started later inherit the
+/// mask, and may be there when the heap is opened. Here, so that a static library's user, who has
+/// to open, links it.
+#[used]
+#[unsafe(link_section = ".init_array")]
+static AT_START: extern "C" fn() = at_start;
+
+extern "C" fn at_start() {
+    let_faults_through();
+}
 
 /// Opens the heap in a directory.
 ///

@@ -15,6 +15,12 @@ pub(super) fn catch() -> io::Result<()> {
     segv::install(on_write_fault)
 }
 
+/// Has faults come through in the calling thread, and in those that it starts.
+#[cfg(feature = "capi")]
+pub(crate) fn let_faults_through() {
+    segv::unblock();
+}
+
 /// Has the process end with a message if the system cannot give what is mapped: to be called
 /// before a snapshot is.
 ///

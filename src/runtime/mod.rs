@@ -54,8 +54,6 @@ pub use handle::{Heap, Restored, SkippedSnapshot};
 pub use look::LookError;
 pub use meter::FreezeStats;
 pub use open::OpenError;
-#[cfg(feature = "capi")]
-pub(crate) use open::fit_signal;
 pub use options::{Options, Restore};
 pub(crate) use root_slot::RootHost;
 pub(crate) use scope::Holding;
@@ -64,3 +62,5 @@ pub use stats::Stats;
 pub use still::{Still, StillInfo};
 pub use sweep::Swept;
 pub use uses::UseStats;
+#[cfg(feature = "capi")]
+pub(crate) use {faults::let_faults_through, open::fit_signal};

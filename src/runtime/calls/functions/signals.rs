@@ -7,6 +7,12 @@ use crate::runtime::calls::shadow::Shadows;
 use crate::runtime::process;
 use libc::{c_int, sigset_t};
 
+/// Whether SIGSEGV is left out of masks. A program in C may start threads before it has a heap,
+/// with masks that they keep.
+fn keeps_faults() -> bool {
+    cfg!(feature = "capi") || process::get().is_some()
+}
+
 /// A set of signals without SIGSEGV, in place of the caller's.
 pub(super) struct Mask(Option<sigset_t>);
 
@@ -14,7 +20,7 @@ impl Mask {
     /// # Safety
     /// `set` is null or points to a set.
     pub(super) unsafe fn of(set: *const sigset_t) -> Self {
-        if set.is_null() || process::get().is_none() {
+        if set.is_null() || !keeps_faults() {
             return Self(None);
         }
         // SAFETY: says the caller; the kernel's part of it.
@@ -89,7 +95,7 @@ macro_rules! number_masks {
         pub unsafe extern "C" fn $name(mask: c_int) -> c_int {
             const SEGV: c_int = 1 << (libc::SIGSEGV - 1);
             let real = real!($name: fn(c_int) -> c_int);
-            let mask = if process::get().is_some() { mask & !SEGV } else { mask };
+            let mask = if keeps_faults() { mask & !SEGV } else { mask };
             // SAFETY: passed on from the caller.
             unsafe { real(mask) }
         }
@@ -101,7 +107,7 @@ number_masks! { sigblock sigsetmask sigpause }
 #[cfg_attr(not(miri), unsafe(no_mangle))]
 pub unsafe extern "C" fn sighold(signal: c_int) -> c_int {
     let real = real!(sighold: fn(c_int) -> c_int);
-    if signal == libc::SIGSEGV && process::get().is_some() {
+    if signal == libc::SIGSEGV && keeps_faults() {
         return 0;
     }
     // SAFETY: passed on from the caller.
