@@ -169,8 +169,8 @@ fn killed_while_merging() {
     let place = Place::new();
     place.live(" : fill=12 snap quit");
     let (mut durable, mut merged, mut random) = (1, 0, 12_345_u64);
-    // On a busy machine lives of half a second hardly come to merging.
-    for life in 0..60 {
+    // On a busy machine lives of half a second hardly come to merging: later ones last longer.
+    for life in 0..60_u32 {
         if life >= 15 && merged > 0 {
             break;
         }
@@ -193,7 +193,8 @@ fn killed_while_merging() {
         assert_eq!(files, named(&place), "life {life}");
         child.stdin.take().expect("a pipe").write_all(b"on\n").expect("it lives");
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        std::thread::sleep(Duration::from_millis(100 + (random >> 33) % 400));
+        let longer = 40 * u64::from(life).saturating_sub(15);
+        std::thread::sleep(Duration::from_millis(100 + (random >> 33) % 400 + longer));
         child.kill().expect("it lives");
         child.wait().expect("its end");
         let rest: Vec<String> = lines.map_while(Result::ok).collect();
