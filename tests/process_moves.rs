@@ -8,6 +8,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::{path::Path, thread};
+use stillheap::arena::ArenaConfig;
+use stillheap::base::CELL_SIZE;
 use stillheap::{Durable, Options, ProcessHeap, Scope, XTree};
 
 #[global_allocator]
@@ -54,6 +56,10 @@ fn write(dir: &Path) {
     // Outside scopes, in main space.
     let late = String::from("born outside a scope");
     let late_box = Box::new([2_u64; 100]);
+    let main_end = ProcessHeap::DEFAULT_BASE
+        + ArenaConfig::process(ProcessHeap::DEFAULT_BASE).main_cells as usize * CELL_SIZE;
+    assert!((&raw const *early_box).addr() > main_end, "in a boot cell");
+    assert!((&raw const *late_box).addr() < main_end, "in main space");
     let late_tree = tree_of(3_000);
     db.write(move |db| {
         db.strings.extend([early, from_thread, late]);

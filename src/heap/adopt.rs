@@ -8,6 +8,7 @@ use crate::base::sync::Ordering::Relaxed;
 use crate::base::{CHUNKS_PER_CELL, CellIndex, ChunkIndex};
 use crate::heap::check::{Damage, for_slabs};
 use crate::heap::facade::Shared;
+use crate::heap::lists::{KINDS, ListName};
 use crate::heap::slab::Slab;
 use crate::heap::{Heap, classes};
 use std::io;
@@ -86,7 +87,7 @@ impl Heap {
                 return Err(AdoptError::Map(error));
             }
         }
-        shared.space.enter_main();
+        self.enter_main(&mut shared);
         if runs.iter().any(|run| run.is_later) {
             shared.pending.begin(self.arena.config().cells());
         }
@@ -102,10 +103,21 @@ impl Heap {
     /// What the system says when it refuses the memory.
     pub fn found(&self) -> io::Result<()> {
         let mut shared = self.lock();
-        shared.space.enter_main();
+        self.enter_main(&mut shared);
         shared.space.claim_first_cell(&self.arena)?;
         self.write_superblock();
         Ok(())
+    }
+
+    /// From now on new memory comes from the main space. Nothing is allocated from the heap's own
+    /// slabs in the boot space any more; a lane's go on until it is retired.
+    fn enter_main(&self, shared: &mut Shared) {
+        shared.space.enter_main();
+        for kind in 0..KINDS {
+            while let Some(page) = shared.lists.pop(&self.arena, ListName::Partial, kind) {
+                self.enter_list(shared, page);
+            }
+        }
     }
 
     /// Has an image's cells be there to be looked at: the heap goes on in the boot space, and never

@@ -122,10 +122,11 @@ impl Heap {
         unsafe { self.make_idle(lane) };
     }
 
-    /// Makes all slabs of a lane the heap's: an allocator call, behind the gate.
+    /// Makes all slabs of a lane the heap's: an allocator call, behind the gate. The lane can be
+    /// gone on with, or be given back.
     ///
     /// # Safety
-    /// The calling thread holds the lane, and allocates and frees nothing with it any more.
+    /// The calling thread holds the lane, and allocates and frees nothing with it meanwhile.
     pub unsafe fn retire(&self, lane: &Lane) {
         let shared = &mut *self.lock();
         // SAFETY: says the caller.

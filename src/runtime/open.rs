@@ -9,6 +9,7 @@ use crate::runtime::directory::{Directory, time};
 use crate::runtime::faults;
 use crate::runtime::handle::{Heap, Restored, SkippedSnapshot};
 use crate::runtime::keeper::{Keeper, SavedState, tell};
+use crate::runtime::passing::behind_gate;
 use crate::runtime::process::{self, Process};
 use crate::runtime::scope::transient;
 use crate::runtime::upkeep::{Unverified, Upkeep};
@@ -231,6 +232,12 @@ fn open(
             None
         }
     };
+    behind_gate(process, |lane| {
+        // What is allocated from now on is not to lie beside what was before, where it would keep
+        // this run's early memory in all images that are to come.
+        // SAFETY: the lane is this thread's, which does nothing else with it in this call.
+        unsafe { process.heap.retire(lane) };
+    });
     let (restored, unverified) = restored.unzip();
     let before = restored.as_ref().map_or(0, |restored: &Restored| restored.operations);
     process.opened.set_operations(before, process.heap.begun().1);
