@@ -152,7 +152,7 @@ fn overwrite(process: &Process, address: usize, len: usize, byte: u8) {
     let arena = process.heap.arena();
     let Some(first) = arena.page_of(address) else { return };
     if arena.purpose(first.chunk()) == Some(Purpose::Tracked) {
-        for page in (first.0..).take(len.div_ceil(PAGE_SIZE)) {
+        for page in (first.0..).take((address % PAGE_SIZE + len).div_ceil(PAGE_SIZE)) {
             arena.cow().announce_tracked(PageIndex(page));
         }
     }
