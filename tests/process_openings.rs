@@ -104,11 +104,6 @@ fn without_threads_it_fails_for_good() {
     }
 }
 
-fn alone(role: &str) {
-    let folder = tempfile::tempdir().expect("a folder");
-    support::run(role, &folder.path().join("heap"));
-}
-
 const ROLES: &[support::Role] = &[
     ("unfit_signals", unfit_signals),
     ("damaged", damaged),
@@ -123,7 +118,7 @@ fn main() {
     }
     support::run_all(&[
         ("without_threads_it_fails_for_good", without_threads_it_fails_for_good),
-        ("unfit_signals_are_refused", || alone("unfit_signals")),
+        ("unfit_signals_are_refused", || support::run_in_turn(&["unfit_signals"])),
         ("callbacks_open_no_heap", || support::run_in_turn(&["damaged", "opening_in_callbacks"])),
     ]);
 }

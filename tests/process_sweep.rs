@@ -9,7 +9,6 @@ mod wide_support;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::thread;
-use std::time::{Duration, Instant};
 use stillheap::{Heap, Options, ProcessHeap, Root, Swept};
 use wide_support::{Wide, text};
 
@@ -18,14 +17,8 @@ static HEAP: ProcessHeap = ProcessHeap::new();
 
 /// Waits until what is left behind has been freed.
 fn swept(heap: &Heap) -> Swept {
-    let begun = Instant::now();
-    loop {
-        if let Some(swept) = heap.stats().swept {
-            return swept;
-        }
-        assert!(begun.elapsed() < Duration::from_secs(60), "nobody sweeps");
-        thread::sleep(Duration::from_millis(2));
-    }
+    support::until("nobody sweeps", || heap.stats().swept.is_some());
+    heap.stats().swept.expect("it stays")
 }
 
 /// Memory that only this run's stack leads to, of all sizes; some of it looks like a root's.

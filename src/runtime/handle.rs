@@ -168,7 +168,7 @@ impl Heap {
     }
 
     /// What is in quarantine would be saved.
-    pub(super) fn empty_quarantine(&self) {
+    fn empty_quarantine(&self) {
         if let Some(defence) = &self.process.defence {
             defence.empty(self.process);
         }

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "expect.h"
+#include "parts.h"
 #include "table.h"
 
 #define MIB ((size_t)1 << 20)
@@ -515,17 +516,10 @@ static void fifth(const char *heap) {
 }
 
 int main(int argc, char **argv) {
-    static const struct {
-        const char *name;
-        void (*run)(const char *heap);
-    } parts[] = {{"first", first}, {"second", second}, {"third", third},   {"fourth", fourth},
-                 {"fifth", fifth}};
-    EXPECT(argc == 3);
-    for (size_t part = 0; part < sizeof parts / sizeof parts[0]; part++) {
-        if (strcmp(parts[part].name, argv[1]) == 0) {
-            parts[part].run(argv[2]);
-            return 0;
-        }
-    }
-    return 2;
+    static const struct part parts[] = {{"first", first},
+                                        {"second", second},
+                                        {"third", third},
+                                        {"fourth", fourth},
+                                        {"fifth", fifth}};
+    return run_part(parts, sizeof parts / sizeof parts[0], argc, argv);
 }

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "expect.h"
+#include "parts.h"
 #include "table.h"
 
 static stillheap_options *listening(void) {
@@ -127,22 +128,12 @@ static void blocked(const char *heap) {
 }
 
 int main(int argc, char **argv) {
-    static const struct {
-        const char *name;
-        void (*run)(const char *heap);
-    } parts[] = {{"full_disk", full_disk},
-                 {"one_damaged", one_damaged},
-                 {"all_damaged", all_damaged},
-                 {"hold", hold},
-                 {"locked", locked},
-                 {"early_thread", early_thread},
-                 {"blocked", blocked}};
-    EXPECT(argc == 3);
-    for (size_t part = 0; part < sizeof parts / sizeof parts[0]; part++) {
-        if (strcmp(parts[part].name, argv[1]) == 0) {
-            parts[part].run(argv[2]);
-            return 0;
-        }
-    }
-    return 2;
+    static const struct part parts[] = {{"full_disk", full_disk},
+                                        {"one_damaged", one_damaged},
+                                        {"all_damaged", all_damaged},
+                                        {"hold", hold},
+                                        {"locked", locked},
+                                        {"early_thread", early_thread},
+                                        {"blocked", blocked}};
+    return run_part(parts, sizeof parts / sizeof parts[0], argc, argv);
 }

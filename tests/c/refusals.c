@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "expect.h"
+#include "parts.h"
 
 #define MIB ((size_t)1 << 20)
 
@@ -70,18 +71,8 @@ static void with_threads(const char *heap) {
 }
 
 int main(int argc, char **argv) {
-    static const struct {
-        const char *name;
-        void (*run)(const char *heap);
-    } parts[] = {{"touch_between", touch_between},
-                 {"no_thread", no_thread},
-                 {"with_threads", with_threads}};
-    EXPECT(argc == 3);
-    for (size_t part = 0; part < sizeof parts / sizeof parts[0]; part++) {
-        if (strcmp(parts[part].name, argv[1]) == 0) {
-            parts[part].run(argv[2]);
-            return 0;
-        }
-    }
-    return 2;
+    static const struct part parts[] = {{"touch_between", touch_between},
+                                        {"no_thread", no_thread},
+                                        {"with_threads", with_threads}};
+    return run_part(parts, sizeof parts / sizeof parts[0], argc, argv);
 }
